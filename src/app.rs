@@ -1,0 +1,184 @@
+//! Everything a process needs, built once.
+//!
+//! Owns the wiring: each room gets what it needs as arguments. In come the configuration and what the process was
+//! started with; out goes an [`App`], which the command line hands to a door. Building it does no I/O.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::{
+    auth::{Authenticator, LoadSecret},
+    aws::{Aws, RoleBroker, Sdk, load_secret},
+    clock::Clock,
+    config::{Config, Process},
+    door::{self, HostPolicy, Services, Transport},
+    mcp::{Edge, Registry, RegistryError},
+    telemetry::Metrics,
+    tools::{self, Tool},
+};
+
+/// Whether callers must prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// By a token of a configured issuer.
+    Required,
+    /// They need not, and get no AWS credentials: `serve --no-auth`, and stdio, where the process's own are used.
+    Off,
+}
+
+/// Every dependency of a process.
+pub struct App {
+    services: Arc<Services>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No issuer is configured, so nobody could call.
+    #[error(
+        "no issuer is configured: set auth.issuers (or, on this machine only, start with `serve --no-auth`)"
+    )]
+    NoIssuer,
+    /// A public address without a name.
+    #[error(
+        "to listen on {0}, set server.publicUrl or server.allowedHosts to the names that clients use"
+    )]
+    NoHost(SocketAddr),
+    /// Unauthenticated, but not on a loopback address.
+    #[error("--no-auth serves loopback addresses only, and {0} is none")]
+    NotLoopback(SocketAddr),
+    /// The tools do not fit together.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+}
+
+impl App {
+    /// An app with our own tools.
+    pub fn new(
+        config: &Config,
+        process: &Process,
+        authentication: Authentication,
+    ) -> Result<Self, StartError> {
+        Self::with_tools(config, process, authentication, Vec::new())
+    }
+
+    /// An app with further tools beside our own.
+    pub fn with_tools(
+        config: &Config,
+        process: &Process,
+        authentication: Authentication,
+        further: Vec<Tool>,
+    ) -> Result<Self, StartError> {
+        if authentication == Authentication::Required && config.auth.issuers.is_empty() {
+            return Err(StartError::NoIssuer);
+        }
+        let clock = Clock::system();
+        let metrics = Metrics::new(&config.telemetry, process, clock);
+        let sdk = Arc::new(Sdk::new(&config.aws));
+        let load = secret_loader(&sdk);
+        let broker = RoleBroker::new(
+            Arc::clone(&sdk),
+            &config.roles,
+            &load,
+            clock,
+            metrics.clone(),
+        );
+        let aws = Arc::new(Aws::new(sdk, broker));
+        let mut tools = tools::native(&aws);
+        tools.extend(further);
+        let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
+        let edge = Arc::new(Edge::new(Registry::new(tools)?, timeout, metrics.clone()));
+        let authenticator = match authentication {
+            Authentication::Required => Some(Authenticator::new(
+                &config.auth,
+                &config.roles,
+                clock,
+                &load,
+            )),
+            Authentication::Off => None,
+        };
+        let is_url = |issuer: &&String| issuer.starts_with("https://");
+        let issuers = config.auth.issuers.iter().map(|section| &section.issuer);
+        let services = Services {
+            authenticator,
+            edge,
+            aws,
+            server: config.server.clone(),
+            authorization_servers: issuers.filter(is_url).cloned().collect(),
+            metrics,
+            clock,
+        };
+        Ok(Self {
+            services: Arc::new(services),
+        })
+    }
+
+    /// Listens on `address` and serves HTTP until `ended`. `listening` is told the address, whose port may be new.
+    pub async fn serve(
+        &self,
+        address: SocketAddr,
+        listening: impl FnOnce(SocketAddr),
+        ended: impl Future<Output = ()>,
+    ) -> Result<(), StartError> {
+        let server = &self.services.server;
+        let is_loopback = address.ip().is_loopback();
+        if self.services.authenticator.is_none() && !is_loopback {
+            return Err(StartError::NotLoopback(address));
+        }
+        let hosts = if is_loopback {
+            HostPolicy::loopback(server)
+        } else {
+            HostPolicy::configured(server).ok_or(StartError::NoHost(address))?
+        };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| StartError::Listen(address, error))?;
+        listening(
+            listener
+                .local_addr()
+                .map_err(|error| StartError::Listen(address, error))?,
+        );
+        let router = door::router(Arc::clone(&self.services), Transport::Http, hosts);
+        door::serve_tcp(listener, router, ended).await;
+        Ok(())
+    }
+
+    /// Answers Lambda events until the runtime ends.
+    pub async fn serve_lambda(&self) -> Result<(), lambda_runtime::Error> {
+        let hosts = HostPolicy::front_door(&self.services.server);
+        let router: Router = door::router(Arc::clone(&self.services), Transport::Lambda, hosts);
+        let base = self
+            .services
+            .server
+            .public_url
+            .as_ref()
+            .map(|url| url.path().to_owned())
+            .unwrap_or_default();
+        door::serve_lambda(router, base, self.services.clock).await
+    }
+
+    /// Serves standard input and output until the input ends.
+    pub async fn serve_stdio(&self) -> std::io::Result<()> {
+        let max_line =
+            usize::try_from(self.services.server.max_body_bytes.get()).unwrap_or(usize::MAX);
+        let input = tokio::io::BufReader::new(tokio::io::stdin());
+        door::serve_stdio(
+            Arc::clone(&self.services.edge),
+            input,
+            tokio::io::stdout(),
+            max_line,
+        )
+        .await
+    }
+}
+
+/// How the rooms that may not reach AWS read a stored secret.
+pub fn secret_loader(sdk: &Arc<Sdk>) -> LoadSecret {
+    let sdk = Arc::clone(sdk);
+    Arc::new(move |stored| Box::pin(load_secret(Arc::clone(&sdk), stored)))
+}

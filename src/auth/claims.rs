@@ -1,0 +1,336 @@
+//! From claims that somebody wrote to claims that an issuer vouches for.
+//!
+//! Owns [`VerifiedClaims`] and every check between: signature, issuer, audience, times, types. In come
+//! [`UnverifiedClaims`], keys, the issuer's [`Rules`] and the time; out go the claims, or a [`Rejection`].
+//! Source: RFC 7519, section 4.1; RFC 8725.
+
+use std::{fmt, sync::Arc};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{Rejection, UnverifiedClaims, keys::KeySet};
+use crate::{
+    clock::UnixSeconds,
+    config::{IssuerSection, arn::RoleArn},
+};
+use secrecy::ExposeSecret;
+
+/// The most roles, and the most tags, that a token may list. STS takes no more tags than this.
+const MAX_ENTRIES: usize = 50;
+
+/// What one issuer's tokens must satisfy.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The exact `iss`.
+    pub issuer: Arc<str>,
+    /// What `aud` must hold.
+    pub audience: String,
+    /// How far the clocks may differ, in seconds.
+    pub leeway: u64,
+    /// The longest lifetime, in seconds.
+    pub max_lifetime: u64,
+}
+
+impl Rules {
+    /// The rules of a configured issuer.
+    pub fn from_config(section: &IssuerSection) -> Self {
+        Self {
+            issuer: section.issuer.as_str().into(),
+            audience: section.audience.clone(),
+            leeway: section.leeway_seconds.get(),
+            max_lifetime: section.max_lifetime_seconds.get(),
+        }
+    }
+}
+
+/// Claims that an issuer vouches for, of a token that is valid now.
+#[derive(Debug)]
+pub struct VerifiedClaims {
+    pub(super) issuer: Arc<str>,
+    pub(super) subject: String,
+    pub(super) expires_at: UnixSeconds,
+    pub(super) own_role: Option<RoleArn>,
+    pub(super) roles: Vec<RoleArn>,
+    pub(super) session_tags: Vec<SessionTag>,
+    pub(super) transitive_tag_keys: Vec<String>,
+}
+
+/// A tag of an STS session: STS API reference, "Tag".
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionTag {
+    /// 1 to 128 characters.
+    pub key: String,
+    /// 0 to 256 characters.
+    pub value: String,
+}
+
+impl VerifiedClaims {
+    /// Judges a token by an issuer's keys and rules.
+    pub(super) fn verify(
+        unverified: &UnverifiedClaims,
+        keys: &KeySet,
+        rules: &Rules,
+        now: UnixSeconds,
+    ) -> Result<Self, Rejection> {
+        // The issuer's configuration fixes the algorithm; the token may only agree.
+        if unverified.algorithm != "HS256" {
+            return Err(Rejection::Header("`alg` is not the issuer's"));
+        }
+        let signed = unverified.signed.expose_secret().as_bytes();
+        if !keys
+            .iter()
+            .any(|key| key.verifies(signed, &unverified.signature))
+        {
+            return Err(Rejection::Signature);
+        }
+        let claims: Claims = serde_json::from_slice(&unverified.payload)
+            .map_err(|_| Rejection::Claims("a claim has the wrong type"))?;
+        claims.judge(rules, now)
+    }
+}
+
+/// The payload's members that mean something to us; each of the one type that it may have.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: NumericDate,
+    iat: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+    role_arn: Option<String>,
+    aws_role_arn: Option<String>,
+    #[serde(rename = "awsRoleArn")]
+    aws_role_arn_camel: Option<String>,
+    #[serde(rename = "roleArn")]
+    role_arn_camel: Option<String>,
+    roles: Option<Vec<String>>,
+    session_tags: Option<Tags>,
+    transitive_tag_keys: Option<Vec<String>>,
+}
+
+impl Claims {
+    fn judge(mut self, rules: &Rules, now: UnixSeconds) -> Result<VerifiedClaims, Rejection> {
+        if *self.iss != *rules.issuer {
+            return Err(Rejection::Issuer);
+        }
+        if !self.aud.holds(&rules.audience) {
+            return Err(Rejection::Audience);
+        }
+        let subject_length = self.sub.chars().take(257).count();
+        if !(1..=256).contains(&subject_length) || !self.sub.chars().all(is_printable) {
+            return Err(Rejection::Claims(
+                "`sub` is not 1 to 256 printable characters",
+            ));
+        }
+        let expires_at = self.exp.floor();
+        if now >= expires_at.saturating_add(rules.leeway) {
+            return Err(Rejection::Expired);
+        }
+        if self
+            .nbf
+            .is_some_and(|nbf| nbf.ceil() > now.saturating_add(rules.leeway))
+        {
+            return Err(Rejection::Claims("`nbf` is in the future"));
+        }
+        if self
+            .iat
+            .is_some_and(|iat| iat.ceil() > now.saturating_add(rules.leeway))
+        {
+            return Err(Rejection::Claims("`iat` is in the future"));
+        }
+        let issued_at = self.iat.map_or(now, NumericDate::floor);
+        if expires_at.saturating_sub(issued_at) > rules.max_lifetime {
+            return Err(Rejection::Claims("the lifetime is longer than allowed"));
+        }
+        let (own_role, roles) = self.roles()?;
+        let (session_tags, transitive_tag_keys) = self.tags()?;
+        Ok(VerifiedClaims {
+            issuer: Arc::clone(&rules.issuer),
+            subject: self.sub,
+            expires_at,
+            own_role,
+            roles,
+            session_tags,
+            transitive_tag_keys,
+        })
+    }
+
+    /// The token's own role, and all that it lists, its own first.
+    fn roles(&self) -> Result<(Option<RoleArn>, Vec<RoleArn>), Rejection> {
+        let aliases = [
+            &self.role_arn,
+            &self.aws_role_arn,
+            &self.aws_role_arn_camel,
+            &self.role_arn_camel,
+        ];
+        let listed = self.roles.as_deref().unwrap_or_default();
+        if listed.len() > MAX_ENTRIES {
+            return Err(Rejection::Claims("`roles` lists more than 50"));
+        }
+        // `roles` also holds names of roles that are no ARNs and mean nothing to AWS.
+        let listed = listed
+            .iter()
+            .filter_map(|role| role.parse::<RoleArn>().ok());
+        let own = match aliases.into_iter().flatten().next() {
+            Some(role) => Some(
+                role.parse()
+                    .map_err(|_| Rejection::Claims("`role_arn` is not a role's ARN"))?,
+            ),
+            None => None,
+        };
+        let mut roles: Vec<RoleArn> = own.into_iter().collect();
+        for role in listed {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        Ok((roles.first().cloned(), roles))
+    }
+
+    fn tags(&mut self) -> Result<(Vec<SessionTag>, Vec<String>), Rejection> {
+        const WRONG: Rejection = Rejection::Claims("`session_tags` is not what STS accepts");
+        let mut tags = self
+            .session_tags
+            .take()
+            .map(|tags| tags.0)
+            .unwrap_or_default();
+        tags.sort();
+        let formed = |tag: &SessionTag| {
+            (1..=128).contains(&tag.key.chars().count())
+                && tag.value.chars().count() <= 256
+                && tag
+                    .key
+                    .chars()
+                    .chain(tag.value.chars())
+                    .all(is_tag_character)
+                && !tag.key.to_ascii_lowercase().starts_with("aws:")
+        };
+        // STS compares keys without case.
+        let repeated =
+            |pair: &[SessionTag]| pair[0].key.to_lowercase() == pair[1].key.to_lowercase();
+        let mut by_key = tags.clone();
+        by_key.sort_by_key(|tag| tag.key.to_lowercase());
+        if tags.len() > MAX_ENTRIES || !tags.iter().all(formed) || by_key.windows(2).any(repeated) {
+            return Err(WRONG);
+        }
+        let mut transitive = self.transitive_tag_keys.take().unwrap_or_default();
+        transitive.sort();
+        transitive.dedup();
+        if !transitive
+            .iter()
+            .all(|key| tags.iter().any(|tag| tag.key == *key))
+        {
+            return Err(Rejection::Claims(
+                "`transitive_tag_keys` names a tag that is not there",
+            ));
+        }
+        Ok((tags, transitive))
+    }
+}
+
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`
+fn is_tag_character(character: char) -> bool {
+    character.is_alphanumeric() || character == ' ' || "_.:/=+-@".contains(character)
+}
+
+/// Shown in logs and to models, so: no controls, nothing invisible, nothing that turns the text around.
+fn is_printable(character: char) -> bool {
+    let invisible = matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}');
+    !character.is_control() && !invisible && (character == ' ' || !character.is_whitespace())
+}
+
+/// Seconds since the epoch, in range: finite, 0 <= t < 2^40. RFC 7519, section 2.
+#[derive(Clone, Copy)]
+struct NumericDate(f64);
+
+impl NumericDate {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 <= t < 2^40"
+    )]
+    fn floor(self) -> UnixSeconds {
+        self.0.floor() as UnixSeconds
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 <= t < 2^40"
+    )]
+    fn ceil(self) -> UnixSeconds {
+        self.0.ceil() as UnixSeconds
+    }
+}
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const END: f64 = 1_099_511_627_776.0;
+        let seconds = f64::deserialize(deserializer)?;
+        if (0.0..END).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            Err(D::Error::custom("out of range"))
+        }
+    }
+}
+
+/// `aud`: a string, or an array of strings only.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn holds(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
+}
+
+/// `session_tags`: `{"k":"v"}` or `[{"Key":"k","Value":"v"}]`.
+struct Tags(Vec<SessionTag>);
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Pair {
+            #[serde(rename = "Key", alias = "key")]
+            key: String,
+            #[serde(rename = "Value", alias = "value")]
+            value: String,
+        }
+        struct TagsVisitor;
+        impl<'de> Visitor<'de> for TagsVisitor {
+            type Value = Tags;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("tags")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tags, A::Error> {
+                let mut tags = Vec::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    tags.push(SessionTag { key, value });
+                }
+                Ok(Tags(tags))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tags, A::Error> {
+                let mut tags = Vec::new();
+                while let Some(Pair { key, value }) = seq.next_element()? {
+                    tags.push(SessionTag { key, value });
+                }
+                Ok(Tags(tags))
+            }
+        }
+        deserializer.deserialize_any(TagsVisitor)
+    }
+}

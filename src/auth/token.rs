@@ -1,0 +1,157 @@
+//! From a header to claims that nobody has vouched for yet.
+//!
+//! Owns [`BearerToken`] and the strict reading of a compact JWS (RFC 7515, section 7.1) into [`UnverifiedClaims`],
+//! before any key is looked at. In come headers; out go the parts of the token, of which only the issuer may be used,
+//! and only to choose who judges.
+
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{HeaderMap, header::AUTHORIZATION};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{AuthError, Rejection};
+use crate::json;
+
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 16_384;
+
+/// The credentials of an `Authorization: Bearer` header: RFC 6750, section 2.1. Nothing is known about them.
+pub struct BearerToken(SecretString);
+
+impl BearerToken {
+    /// The token of a request. `None` if there is no `Authorization`, or one of another scheme.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, AuthError> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(AuthError::RepeatedAuthorization);
+        }
+        let value = value.as_bytes();
+        let scheme = value
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(value.len());
+        if !value[..scheme].eq_ignore_ascii_case(b"Bearer") {
+            return Ok(None);
+        }
+        let token = value[scheme..].trim_ascii();
+        // HTTP API and Function URLs join repeated headers with a comma, which no token holds.
+        if token.contains(&b',') {
+            return Err(AuthError::RepeatedAuthorization);
+        }
+        Ok(Some(Self::parse(token)?))
+    }
+
+    /// A token that came in another way, such as the argument of a tool.
+    pub fn parse(token: &[u8]) -> Result<Self, Rejection> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Rejection::Malformed("longer than 16 KiB"));
+        }
+        let text = std::str::from_utf8(token)
+            .ok()
+            .filter(|text| is_token68(text));
+        Ok(Self(
+            text.ok_or(Rejection::Malformed("not of the token68 alphabet"))?
+                .into(),
+        ))
+    }
+}
+
+/// RFC 9110, section 11.2.
+fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BearerToken(***)")
+    }
+}
+
+/// The parts of a token, well-formed and unproven.
+pub struct UnverifiedClaims {
+    pub(super) algorithm: String,
+    /// What the signature covers: the first two parts as they came, with the dot between them.
+    pub(super) signed: SecretString,
+    pub(super) signature: Vec<u8>,
+    /// The payload's JSON: strict, an object.
+    pub(super) payload: Vec<u8>,
+    issuer: String,
+}
+
+/// The members of a JOSE header that say something to us: RFC 7515, section 4.1. Others, among them every way to bring
+/// a key along (`jku`, `jwk`, `x5u`, `x5c`), are not looked at.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    typ: Option<String>,
+    #[serde(default, rename = "kid")]
+    _kid: Option<String>,
+    crit: Option<IgnoredAny>,
+    b64: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct IssuerOnly {
+    iss: String,
+}
+
+impl UnverifiedClaims {
+    /// Takes a token apart.
+    pub fn parse(token: &BearerToken) -> Result<Self, Rejection> {
+        let text = token.0.expose_secret();
+        let (signed, signature) = text
+            .rsplit_once('.')
+            .ok_or(Rejection::Malformed("not three parts"))?;
+        let (header, payload) = signed
+            .split_once('.')
+            .ok_or(Rejection::Malformed("not three parts"))?;
+        let decode = |part: &str| {
+            // Without padding, without stray bits: one text for one value.
+            let decoded = BASE64_URL_SAFE_NO_PAD.decode(part);
+            decoded.map_err(|_| Rejection::Malformed("a part is not base64url"))
+        };
+        let header: Header = json::read(&decode(header)?)
+            .map_err(|_| Rejection::Header("not a strict JOSE header"))?;
+        if header.crit.is_some() || header.b64.is_some() {
+            return Err(Rejection::Header("`crit` and `b64` are not supported"));
+        }
+        let typed = header.typ.as_deref().is_none_or(|typ| {
+            ["JWT", "at+jwt", "application/at+jwt"]
+                .iter()
+                .any(|known| typ.eq_ignore_ascii_case(known))
+        });
+        if !typed {
+            return Err(Rejection::Header("`typ` is not JWT or at+jwt"));
+        }
+        let payload = decode(payload)?;
+        let IssuerOnly { iss } = json::read(&payload)
+            .map_err(|_| Rejection::Claims("not strict JSON with an issuer"))?;
+        Ok(Self {
+            algorithm: header.alg,
+            signed: signed.into(),
+            signature: decode(signature)?,
+            payload,
+            issuer: iss,
+        })
+    }
+
+    /// What the token says of its issuer: good for choosing who judges it, and for nothing else.
+    pub fn unverified_issuer(&self) -> &str {
+        &self.issuer
+    }
+}
+
+impl fmt::Debug for UnverifiedClaims {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("UnverifiedClaims(***)")
+    }
+}

@@ -1,0 +1,533 @@
+//! Roles assumed for callers.
+//!
+//! Owns [`RoleBroker`], the only caller of `sts:AssumeRole`, and its cache. In comes an [`AuthorizedRole`]; out goes an
+//! [`AssumedRole`], from the cache or from STS. The cache's key is everything that is sent to STS, and the issuer, the
+//! subject and the roles of the token: two callers share an entry only if they are one. Concurrent calls of one caller
+//! share one request; callers never wait for each other's.
+//! Source: STS API reference, "`AssumeRole`"; IAM user guide, "Monitor and control actions taken with assumed roles".
+
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use aws_sdk_sts::{config::Credentials, types::Tag};
+use ring::digest;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::OnceCell;
+
+use super::{
+    AwsError, Sdk,
+    session::{Identity, identity},
+};
+use crate::{
+    auth::{AuthorizedRole, LoadSecret, SessionTag},
+    clock::{Clock, UnixSeconds},
+    config::{
+        EXTERNAL_ID_FORM, RolesSection, SecretError, SecretSetting, StoredSecret, arn::RoleArn,
+        is_external_id,
+    },
+    refreshed::{Policy, Refreshed},
+    telemetry::{Metric, Metrics},
+};
+
+/// Credentials are replaced when less than this is left of them, so that none expires during a call.
+const MARGIN: u64 = 60;
+/// How long a refusal by STS is remembered.
+const DENIED_FOR: u64 = 30;
+/// The longest session of a role that is assumed by a role: IAM user guide, "Role chaining".
+const MAX_CHAINED_SECONDS: u64 = 3_600;
+/// The shortest session that STS grants.
+const MIN_SECONDS: u64 = 900;
+/// All that one assumption may take, own identity and external id included.
+const BUDGET: Duration = Duration::from_secs(9);
+/// Callers whose roles are kept.
+const MAX_ENTRIES: u64 = 10_000;
+
+/// The external id, if it is a stored secret, is read again after five minutes.
+const EXTERNAL_ID_POLICY: Policy = Policy {
+    fresh_for: Duration::from_secs(300),
+    usable_for: Duration::from_secs(3_600),
+    cool_down: Duration::from_secs(30),
+};
+
+/// Assumes roles.
+pub struct RoleBroker {
+    inner: Arc<Inner>,
+    cache: moka::sync::Cache<Key, Arc<Refreshed<Entry, AwsError>>>,
+}
+
+struct Inner {
+    sdk: Arc<Sdk>,
+    client: OnceCell<aws_sdk_sts::Client>,
+    /// Who this process is: asked once, before the first role is assumed.
+    own: OnceCell<Identity>,
+    external_id: ExternalId,
+    duration_seconds: u64,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+enum ExternalId {
+    None,
+    Plain(Arc<SecretString>),
+    Stored(
+        StoredSecret,
+        LoadSecret,
+        Refreshed<SecretString, SecretError>,
+    ),
+}
+
+/// Credentials of a role, assumed for one caller.
+pub struct AssumedRole {
+    credentials: Credentials,
+    session_name: String,
+    expires_at: UnixSeconds,
+}
+
+impl AssumedRole {
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The name of the session: in CloudTrail, and in our log.
+    pub fn session_name(&self) -> &str {
+        &self.session_name
+    }
+
+    /// When the credentials, or the token they were assumed for, end.
+    pub fn expires_at(&self) -> UnixSeconds {
+        self.expires_at
+    }
+}
+
+impl fmt::Debug for AssumedRole {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AssumedRole")
+            .field("session_name", &self.session_name)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything that makes one assumption differ from another.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    issuer: String,
+    subject: String,
+    role: RoleArn,
+    /// All roles of the token: a token that lists other roles is another caller.
+    roles: Vec<RoleArn>,
+    tags: Vec<SessionTag>,
+    transitive: Vec<String>,
+    external_id: Option<[u8; 32]>,
+}
+
+enum Entry {
+    Granted(Arc<AssumedRole>),
+    Denied { until: UnixSeconds },
+}
+
+impl Entry {
+    fn is_good(&self, now: UnixSeconds) -> bool {
+        match self {
+            Self::Granted(role) => now + MARGIN < role.expires_at,
+            Self::Denied { until } => now < *until,
+        }
+    }
+}
+
+impl RoleBroker {
+    /// A broker for a checked configuration.
+    pub fn new(
+        sdk: Arc<Sdk>,
+        section: &RolesSection,
+        load: &LoadSecret,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        let external_id = match &section.external_id {
+            None => ExternalId::None,
+            Some(SecretSetting::Plain(id)) => ExternalId::Plain(Arc::new(id.clone())),
+            Some(SecretSetting::Stored(stored)) => ExternalId::Stored(
+                stored.clone(),
+                Arc::clone(load),
+                Refreshed::new(EXTERNAL_ID_POLICY),
+            ),
+        };
+        let inner = Inner {
+            sdk,
+            client: OnceCell::new(),
+            own: OnceCell::new(),
+            external_id,
+            duration_seconds: section.duration_seconds.get(),
+            clock,
+            metrics,
+        };
+        Self {
+            inner: Arc::new(inner),
+            cache: moka::sync::Cache::new(MAX_ENTRIES),
+        }
+    }
+
+    /// The credentials of a role for its caller, valid for at least another minute.
+    pub async fn assume(
+        &self,
+        role: &AuthorizedRole,
+        request_id: &Arc<str>,
+    ) -> Result<Arc<AssumedRole>, AwsError> {
+        let external_id = self.inner.external_id().await?;
+        let slot = self.slot(role, external_id.as_deref());
+        let now = self.inner.clock.unix();
+        let entry = slot
+            .good(
+                now,
+                |entry| entry.is_good(now),
+                || {
+                    let (inner, role, id) = (
+                        Arc::clone(&self.inner),
+                        role.clone(),
+                        Arc::clone(request_id),
+                    );
+                    async move { inner.assume(&role, external_id.as_deref(), &id).await }
+                },
+            )
+            .await?;
+        match &*entry {
+            Entry::Granted(role) => Ok(Arc::clone(role)),
+            Entry::Denied { .. } => Err(AwsError::RoleDenied),
+        }
+    }
+
+    /// Drops what is cached for a role and its caller, because AWS no longer accepts it.
+    pub async fn forget(&self, role: &AuthorizedRole) -> Result<(), AwsError> {
+        let external_id = self.inner.external_id().await?;
+        self.cache.invalidate(&key(role, external_id.as_deref()));
+        Ok(())
+    }
+
+    /// Why no role can be assumed, if the last attempt showed a reason.
+    pub fn ailment(&self) -> Option<&'static str> {
+        match &self.inner.external_id {
+            ExternalId::Stored(_, _, id) if id.is_missing() => {
+                Some("the external id cannot be read")
+            }
+            _ => None,
+        }
+    }
+
+    fn slot(
+        &self,
+        role: &AuthorizedRole,
+        external_id: Option<&SecretString>,
+    ) -> Arc<Refreshed<Entry, AwsError>> {
+        self.cache.get_with(key(role, external_id), || {
+            Arc::new(Refreshed::new(Policy::BY_VALUE))
+        })
+    }
+}
+
+fn key(role: &AuthorizedRole, external_id: Option<&SecretString>) -> Key {
+    let principal = role.principal();
+    Key {
+        issuer: principal.issuer().to_owned(),
+        subject: principal.subject().to_owned(),
+        role: role.arn().clone(),
+        roles: principal.roles().to_vec(),
+        tags: principal.session_tags().to_vec(),
+        transitive: principal.transitive_tag_keys().to_vec(),
+        external_id: external_id.map(|id| sha256(id.expose_secret())),
+    }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+impl Inner {
+    async fn external_id(&self) -> Result<Option<Arc<SecretString>>, AwsError> {
+        match &self.external_id {
+            ExternalId::None => Ok(None),
+            ExternalId::Plain(id) => Ok(Some(Arc::clone(id))),
+            ExternalId::Stored(stored, load, held) => {
+                let now = self.clock.unix();
+                let loaded = held.current(now, || {
+                    let reading = load(stored.clone());
+                    async move {
+                        let id = reading.await?.current;
+                        if is_external_id(id.expose_secret()) {
+                            Ok(id)
+                        } else {
+                            Err(SecretError::Unusable(format!(
+                                "the external id {EXTERNAL_ID_FORM}"
+                            )))
+                        }
+                    }
+                });
+                loaded.await.map(Some).map_err(|error| {
+                    tracing::error!(%error, "the external id cannot be read");
+                    match error {
+                        SecretError::Unavailable(_) => AwsError::Busy,
+                        SecretError::Unusable(_) => AwsError::Misconfigured,
+                    }
+                })
+            }
+        }
+    }
+
+    async fn client(&self) -> &aws_sdk_sts::Client {
+        self.client
+            .get_or_init(|| async { aws_sdk_sts::Client::new(&*self.sdk.shared().await) })
+            .await
+    }
+
+    async fn assume(
+        &self,
+        role: &AuthorizedRole,
+        external_id: Option<&SecretString>,
+        request_id: &str,
+    ) -> Result<Entry, AwsError> {
+        let started = self.clock.now();
+        let asked = tokio::time::timeout(BUDGET, self.ask(role, external_id));
+        let answer = asked.await.unwrap_or(Err(AwsError::Busy));
+        let outcome = if answer.is_ok() {
+            Metric::RoleAssumptionSuccess
+        } else {
+            Metric::RoleAssumptionFailure
+        };
+        let latency = self.clock.now().duration_since(started).unwrap_or_default();
+        self.metrics.emit(
+            &[outcome, Metric::RoleAssumptionLatency(latency)],
+            request_id,
+        );
+        match answer {
+            Ok(assumed) => {
+                let (arn, session) = (role.arn(), assumed.session_name());
+                tracing::info!(request_id, role = %arn, role_session = session, "role assumed");
+                Ok(Entry::Granted(Arc::new(assumed)))
+            }
+            Err(AwsError::Denied | AwsError::RoleDenied | AwsError::Refused(_)) => {
+                Ok(Entry::Denied {
+                    until: self.clock.unix() + DENIED_FOR,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask(
+        &self,
+        role: &AuthorizedRole,
+        external_id: Option<&SecretString>,
+    ) -> Result<AssumedRole, AwsError> {
+        let client = self.client().await;
+        let own = self.own.get_or_try_init(|| identity(client)).await?;
+        if is_session_of(own, role.arn()) {
+            tracing::error!(role = %role.arn(), "refused to assume this server's own role: take it out of roles.allow");
+            return Err(AwsError::RoleDenied);
+        }
+        let principal = role.principal();
+        let now = self.clock.unix();
+        let source_identity = source_identity(principal.subject());
+        let session_name = session_name(principal.subject(), now);
+        let left = principal.expires_at().saturating_sub(now);
+        let bound = if own.arn.contains(":assumed-role/") {
+            MAX_CHAINED_SECONDS
+        } else {
+            u64::MAX
+        };
+        let duration = self.duration_seconds.min(bound).min(left).max(MIN_SECONDS);
+        let mut tags = Vec::new();
+        for tag in principal.session_tags() {
+            tags.push(
+                Tag::builder()
+                    .key(&tag.key)
+                    .value(&tag.value)
+                    .build()
+                    .map_err(|_| AwsError::Misconfigured)?,
+            );
+        }
+        let request = client
+            .assume_role()
+            .role_arn(role.arn().as_str())
+            .role_session_name(&session_name)
+            .source_identity(source_identity)
+            .duration_seconds(i32::try_from(duration).unwrap_or(i32::MAX))
+            .set_external_id(external_id.map(|id| id.expose_secret().to_owned()))
+            .set_tags((!tags.is_empty()).then_some(tags))
+            .set_transitive_tag_keys(
+                (!principal.transitive_tag_keys().is_empty())
+                    .then(|| principal.transitive_tag_keys().to_vec()),
+            );
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("sts", error))?;
+        let given = answer.credentials.ok_or(AwsError::Busy)?;
+        let expiry = u64::try_from(given.expiration.secs()).map_err(|_| AwsError::Busy)?;
+        let credentials = Credentials::new(
+            given.access_key_id,
+            given.secret_access_key,
+            Some(given.session_token),
+            Some(UNIX_EPOCH + Duration::from_secs(expiry)),
+            "rolecall",
+        );
+        // Not before: a token may end sooner than the shortest session that STS grants.
+        let expires_at = expiry.min(principal.expires_at().max(now + 2 * MARGIN));
+        Ok(AssumedRole {
+            credentials,
+            session_name,
+            expires_at,
+        })
+    }
+}
+
+/// Whether `own` is a session of `role`: `arn:P:sts::A:assumed-role/NAME/SESSION` does not show the role's path.
+fn is_session_of(own: &Identity, role: &RoleArn) -> bool {
+    let name = own
+        .arn
+        .split_once(":assumed-role/")
+        .and_then(|(_, rest)| rest.split('/').next());
+    own.account == role.account() && name == Some(role.name())
+}
+
+/// The most that STS takes as a name of a session, or as a source identity.
+const MAX_NAME: usize = 64;
+
+/// The subject as STS's `SourceIdentity`: itself where the alphabet and the length allow, else marked and hashed. No
+/// two subjects share one.
+fn source_identity(subject: &str) -> String {
+    encoded(subject, MAX_NAME)
+}
+
+/// `mcp-{subject}-{seconds since the epoch}`, at most 64 long.
+fn session_name(subject: &str, now: UnixSeconds) -> String {
+    let time = now.to_string();
+    format!(
+        "mcp-{}-{time}",
+        encoded(subject, MAX_NAME - "mcp--".len() - time.len())
+    )
+}
+
+/// `subject` in `[\w+=,.@-]`, 2 to `max` long. A subject that must be changed is marked by a leading `=` and ends in 24
+/// hexadecimal digits of its hash, so that it is neither another subject nor another one's changed form.
+fn encoded(subject: &str, max: usize) -> String {
+    let is_allowed =
+        |character: char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(character);
+    let as_it_is = (2..=max).contains(&subject.len())
+        && subject.chars().all(is_allowed)
+        && !subject.starts_with('=');
+    if as_it_is {
+        return subject.to_owned();
+    }
+    const HASH_DIGITS: usize = 24;
+    let kept = max.saturating_sub(HASH_DIGITS + "=-".len());
+    let mut text = String::from("=");
+    text.extend(subject.chars().take(kept).map(|character| {
+        if is_allowed(character) {
+            character
+        } else {
+            '-'
+        }
+    }));
+    text.push('-');
+    for byte in &sha256(subject)[..HASH_DIGITS / 2] {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_that_sts_accepts_is_kept() {
+        for subject in [
+            "alice",
+            "alice@example.com",
+            "auth0=1,2.3+4-5_6",
+            &"a".repeat(64),
+        ] {
+            assert_eq!(source_identity(subject), subject);
+        }
+        assert_eq!(session_name("alice", 1_795_000_000), "mcp-alice-1795000000");
+    }
+
+    #[test]
+    fn a_subject_that_sts_does_not_accept_is_encoded_without_collision() {
+        let long = "a".repeat(65);
+        let others = [
+            "a",
+            "auth0|123",
+            "auth0 123",
+            "auth0/123",
+            "Zoë",
+            "Zoé",
+            "=alice",
+            &long,
+            &format!("{long}b"),
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for subject in others {
+            let encoded = source_identity(subject);
+            assert!((2..=64).contains(&encoded.len()), "{encoded}");
+            assert!(
+                encoded
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)),
+                "{encoded}"
+            );
+            assert!(seen.insert(encoded.clone()), "{subject} collides");
+            // A subject that is written like another's encoded form is encoded again.
+            assert!(seen.insert(source_identity(&encoded)), "{encoded} collides");
+            assert!(session_name(subject, 1_795_000_000).len() <= 64);
+        }
+        assert!(source_identity("auth0|123").starts_with("=auth0-123-"));
+    }
+
+    #[test]
+    fn our_own_role_is_recognised_with_or_without_a_path() {
+        let own = Identity {
+            arn: "arn:aws:sts::111122223333:assumed-role/rolecall/i-1".to_owned(),
+            account: "111122223333".to_owned(),
+        };
+        let role = |text: &str| text.parse::<RoleArn>().unwrap();
+        assert!(is_session_of(
+            &own,
+            &role("arn:aws:iam::111122223333:role/rolecall")
+        ));
+        assert!(is_session_of(
+            &own,
+            &role("arn:aws:iam::111122223333:role/service/rolecall")
+        ));
+        assert!(!is_session_of(
+            &own,
+            &role("arn:aws:iam::111122223333:role/rolecall2")
+        ));
+        assert!(!is_session_of(
+            &own,
+            &role("arn:aws:iam::999922223333:role/rolecall")
+        ));
+    }
+
+    #[test]
+    fn entries_end_before_their_credentials_do() {
+        let credentials = Credentials::new("AKIA", "hunter2", None, None, "test");
+        let role = AssumedRole {
+            credentials,
+            session_name: "mcp-a-1".to_owned(),
+            expires_at: 1_000,
+        };
+        assert!(!format!("{role:?}").contains("hunter2"));
+        let entry = Entry::Granted(Arc::new(role));
+        assert!(entry.is_good(939));
+        assert!(!entry.is_good(940));
+        assert!(Entry::Denied { until: 30 }.is_good(29));
+        assert!(!Entry::Denied { until: 30 }.is_good(30));
+    }
+}

@@ -1,0 +1,84 @@
+//! AWS: the SDK's configuration, secrets, and roles assumed for callers.
+//!
+//! Owns every client of an AWS service, and whose credentials it carries. In comes a call's context; out comes a
+//! [`Session`] with that caller's credentials, or an error that says what to do. The process's own credentials are used
+//! for three things only: to read secrets, to assume roles, and for a client on this machine (stdio).
+//! Nothing is built or asked before the first call that needs it.
+
+mod broker;
+mod error;
+mod sdk;
+mod secrets;
+mod session;
+
+pub use broker::{AssumedRole, RoleBroker};
+pub use error::AwsError;
+pub use sdk::Sdk;
+pub use secrets::load_secret;
+pub use session::Session;
+
+use std::sync::Arc;
+
+use crate::context::{Authority, NoIdentity, RuntimeContext};
+
+/// The AWS room: one for a process.
+pub struct Aws {
+    sdk: Arc<Sdk>,
+    broker: RoleBroker,
+}
+
+impl Aws {
+    /// A room that assumes roles through `broker`.
+    pub fn new(sdk: Arc<Sdk>, broker: RoleBroker) -> Self {
+        Self { sdk, broker }
+    }
+
+    /// The AWS session of a call: with the credentials of its caller, or none at all.
+    pub async fn session(&self, context: &RuntimeContext) -> Result<Session, SessionError> {
+        match context.authority()? {
+            Authority::Role(role) => {
+                let assumed = self.broker.assume(role, context.request_id()).await?;
+                context.trail().note_role_session(assumed.session_name());
+                Ok(Session::of_role(assumed, self.sdk.shared().await))
+            }
+            Authority::Process => Ok(Session::of_process(self.sdk.shared().await)),
+        }
+    }
+
+    /// Runs `call` in the caller's session. Credentials that AWS calls expired are dropped, assumed anew and tried
+    /// once more.
+    pub async fn call<T, F>(
+        &self,
+        context: &RuntimeContext,
+        call: impl Fn(Session) -> F,
+    ) -> Result<T, SessionError>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        match call(self.session(context).await?).await {
+            Err(AwsError::Expired) => {
+                if let Ok(Authority::Role(role)) = context.authority() {
+                    self.broker.forget(role).await?;
+                }
+                Ok(call(self.session(context).await?).await?)
+            }
+            answered => Ok(answered?),
+        }
+    }
+
+    /// Why no role can be assumed, if the last attempt showed a reason.
+    pub fn ailment(&self) -> Option<&'static str> {
+        self.broker.ailment()
+    }
+}
+
+/// Why a call does not reach AWS, or not with success. `Display` is for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// There is nobody to act as.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// AWS refused, or did not answer.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}

@@ -1,0 +1,97 @@
+//! Secrets Manager.
+//!
+//! Owns the reading of a stored secret, in its own region, with the process's credentials. In comes a reference; out go
+//! its current and previous versions, or an error that names the secret and never what it holds. Caching is the rule of
+//! whoever uses the secret.
+
+use std::sync::Arc;
+
+use aws_sdk_secretsmanager::{
+    Client, config::Region, error::SdkError, operation::get_secret_value::GetSecretValueError,
+};
+use secrecy::SecretString;
+
+use super::{AwsError, Sdk};
+use crate::config::{SecretError, SecretVersions, StoredSecret};
+
+/// Reads both versions of a secret.
+pub async fn load_secret(
+    sdk: Arc<Sdk>,
+    stored: StoredSecret,
+) -> Result<SecretVersions, SecretError> {
+    let config = aws_sdk_secretsmanager::config::Builder::from(&*sdk.shared().await)
+        .region(Region::new(stored.arn.region().to_owned()))
+        .build();
+    let client = Client::from_conf(config);
+    let (current, previous) = tokio::join!(
+        version(&client, &stored, "AWSCURRENT"),
+        version(&client, &stored, "AWSPREVIOUS")
+    );
+    let current = current?.ok_or_else(|| {
+        SecretError::Unusable(format!(
+            "Secrets Manager has no current version of {:?}",
+            stored.arn
+        ))
+    })?;
+    // A previous version that cannot be read must not refuse the tokens of the current one.
+    Ok(SecretVersions {
+        current,
+        previous: previous.unwrap_or_default(),
+    })
+}
+
+async fn version(
+    client: &Client,
+    stored: &StoredSecret,
+    stage: &str,
+) -> Result<Option<SecretString>, SecretError> {
+    let arn = &stored.arn;
+    let request = client
+        .get_secret_value()
+        .secret_id(arn.as_str())
+        .version_stage(stage);
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(SdkError::ServiceError(error))
+            if stage == "AWSPREVIOUS"
+                && matches!(
+                    error.err(),
+                    GetSecretValueError::ResourceNotFoundException(_)
+                ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(match AwsError::of("secretsmanager", error) {
+                AwsError::Busy | AwsError::Expired => {
+                    SecretError::Unavailable(format!("Secrets Manager did not give {arn:?}"))
+                }
+                kind => {
+                    SecretError::Unusable(format!("Secrets Manager did not give {arn:?}: {kind}"))
+                }
+            });
+        }
+    };
+    let text = match (answer.secret_string, answer.secret_binary) {
+        (Some(text), _) => text,
+        (None, Some(bytes)) => String::from_utf8(bytes.into_inner())
+            .map_err(|_| SecretError::Unusable(format!("the secret {arn:?} is not text")))?,
+        (None, None) => return Ok(None),
+    };
+    match &stored.key {
+        None => Ok(Some(text.into())),
+        Some(key) => {
+            let object: serde_json::Value = serde_json::from_str(&text).map_err(|_| {
+                SecretError::Unusable(format!(
+                    "the secret {arn:?} is not the JSON object that `key` asks for"
+                ))
+            })?;
+            match object.get(key).and_then(serde_json::Value::as_str) {
+                Some(member) => Ok(Some(member.into())),
+                None => Err(SecretError::Unusable(format!(
+                    "the secret {arn:?} has no text under the key {key:?}"
+                ))),
+            }
+        }
+    }
+}

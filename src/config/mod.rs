@@ -1,0 +1,146 @@
+//! The configuration: one JSON document, in typed sections, checked as a whole before anything starts.
+//!
+//! Owns the shape of the document, its schema, and the only reads of the process environment. In come a file, or
+//! `ROLECALL_CONFIG`; out goes a [`Config`], or every mistake in it ([`Mistakes`]). Nothing here is ever written back.
+//!
+//! Any string may be `{"$env":"NAME"}`, resolved here. A secret may be `{"$secret":"<ARN>","key":"…"}`, resolved on
+//! first use by who needs it.
+
+pub mod arn;
+mod process;
+mod read;
+mod secret;
+mod sections;
+mod types;
+
+use std::path::Path;
+
+pub use process::{Lambda, Process};
+pub use read::{Mistake, Mistakes};
+pub use secret::{SecretError, SecretSetting, SecretVersions, StoredSecret};
+pub use sections::{
+    AuthSection, AwsSection, EXTERNAL_ID_FORM, HeaderMode, IssuerSection, Level, LogFormat,
+    MIN_HS256_BYTES, MetricsMode, RolesSection, ServerSection, TelemetrySection, is_external_id,
+};
+pub use types::{Bounded, Host, Origin, PublicUrl};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration of Rolecall.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[schemars(title = "Rolecall configuration")]
+pub struct Config {
+    /// Where this document's schema is, for editors. Not read.
+    #[serde(rename = "$schema", skip_serializing)]
+    pub schema: Option<String>,
+    /// The HTTP server: its name to the world, its limits.
+    pub server: ServerSection,
+    /// Who may call: the issuers whose tokens are accepted.
+    pub auth: AuthSection,
+    /// Which IAM roles callers may act as.
+    pub roles: RolesSection,
+    /// How AWS is reached.
+    pub aws: AwsSection,
+    /// Logs and metrics.
+    pub telemetry: TelemetrySection,
+}
+
+impl Config {
+    /// Reads the file at `path`, else what `ROLECALL_CONFIG` names or holds, else an empty document.
+    pub fn load(path: Option<&Path>, process: &Process) -> Result<Self, Mistakes> {
+        let text = match (path, process.config.as_deref().map(str::trim)) {
+            (Some(path), _) => read_file(path)?,
+            (None, Some(json)) if json.starts_with('{') => json.to_owned(),
+            (None, Some(path)) => read_file(Path::new(path))?,
+            (None, None) => "{}".to_owned(),
+        };
+        Self::parse(&text, &process::variable)
+    }
+
+    /// Reads a document, looking variables up with `lookup`.
+    pub fn parse(text: &str, lookup: read::Lookup<'_>) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let config: Option<Self> = read::read(text, lookup, &mut mistakes);
+        if let Some(config) = &config {
+            config.check(&mut mistakes);
+        }
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// What no single value shows.
+    fn check(&self, mistakes: &mut Mistakes) {
+        self.auth.check(mistakes);
+        self.roles.check(mistakes);
+    }
+
+    /// The same, for a process whose standard output is the protocol: no metrics.
+    #[must_use]
+    pub fn for_stdio(&self) -> Self {
+        let mut config = self.clone();
+        config.telemetry.metrics = MetricsMode::Off;
+        config
+    }
+
+    /// The configuration in effect, defaults included, secrets as `***`.
+    pub fn effective(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The JSON schema of the document (draft 2020-12), in which any string may also be `{"$env":"NAME"}`.
+    pub fn json_schema() -> String {
+        let mut schema = schemars::schema_for!(Config).to_value();
+        allow_variables(&mut schema);
+        let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Mistakes> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Mistakes::whole(format!("cannot read {}: {}", path.display(), error.kind()))
+    })
+}
+
+/// Lets each property that is a string also be a variable.
+fn allow_variables(schema: &mut serde_json::Value) {
+    fn visit(schema: &mut serde_json::Value) {
+        match schema {
+            serde_json::Value::Object(object) => {
+                object.values_mut().for_each(visit);
+                let is_text = object.get("type").is_some_and(|kind| {
+                    kind == "string" || *kind == serde_json::json!(["string", "null"])
+                });
+                if is_text {
+                    let description = object.remove("description");
+                    let default = object.remove("default");
+                    let text = std::mem::take(object);
+                    object.extend(description.map(|text| ("description".to_owned(), text)));
+                    object.extend(default.map(|value| ("default".to_owned(), value)));
+                    object.insert(
+                        "anyOf".to_owned(),
+                        serde_json::json!([text, { "$ref": "#/$defs/Variable" }]),
+                    );
+                }
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(visit),
+            _ => {}
+        }
+    }
+    visit(schema);
+    schema["$defs"]["Variable"] = serde_json::json!({
+        "description": "The value of an environment variable, read at start. Unset or empty is an error; AWS_* is refused.",
+        "type": "object",
+        "properties": { "$env": { "type": "string", "pattern": "^[A-Za-z0-9_]+$" } },
+        "required": ["$env"],
+        "additionalProperties": false
+    });
+}
+
+#[cfg(test)]
+mod tests;

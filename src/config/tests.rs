@@ -1,0 +1,152 @@
+use super::*;
+
+fn lookup(name: &str) -> Option<String> {
+    match name {
+        "EXTERNAL_ID" => Some("ext-42".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "JWT_SECRET" => Some("hunter2-hunter2-hunter2-hunter2-hunter2".to_owned()),
+        "SHORT_SECRET" => Some("hunter2".to_owned()),
+        _ => None,
+    }
+}
+
+#[track_caller]
+fn mistakes(text: &str) -> Vec<String> {
+    Config::parse(text, &lookup)
+        .unwrap_err()
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_contract_s_example_is_read() {
+    let config = Config::parse(
+        r#"{ "server": { "publicUrl": "https://mcp.example.com", "allowedHosts": ["mcp.example.com"], "allowedOrigins": [] },
+             "auth": { "issuers": [ { "issuer": "quilt-frontend", "audience": "quilt-mcp-server",
+               "hs256": {"$secret": "arn:aws:secretsmanager:us-east-1:111122223333:secret:jwt-AbCdEf", "key": "k"} } ] },
+             "roles": { "allow": ["arn:aws:iam::111122223333:role/Quilt*"], "header": "select", "externalId": {"$env":"EXTERNAL_ID"} } }"#,
+        &lookup,
+    )
+    .unwrap();
+    assert!(
+        matches!(&config.auth.issuers[0].hs256, Some(SecretSetting::Stored(stored)) if stored.key.as_deref() == Some("k"))
+    );
+    assert!(matches!(
+        &config.roles.external_id,
+        Some(SecretSetting::Plain(_))
+    ));
+    assert_eq!(config.roles.allow.len(), 1);
+}
+
+#[test]
+fn an_empty_document_has_every_default() {
+    let config = Config::parse("{}", &lookup).unwrap();
+    assert_eq!(config.roles.duration_seconds.get(), 3_600);
+    assert_eq!(config.server.max_body_bytes.get(), 4_194_304);
+    assert!(config.auth.issuers.is_empty());
+}
+
+#[test]
+fn all_mistakes_are_named_at_once_and_no_value_is_repeated() {
+    let found = mistakes(
+        r#"{ "server": { "publicUrl": "http://hunter2.example", "toolTimeoutSeconds": 0, "allowedHosts": ["ok", "hun ter2", 7, {"$env":"UNSET"}] },
+             "auth": { "issuers": [
+               { "issuer": "a", "audience": {"$env":"EMPTY"}, "hs256": {"$env":"SHORT_SECRET"}, "leewaySeconds": 31, "hunter": 1 },
+               { "issuer": "a", "hs256": {"$secret": "hunter2"}, "maxLifetimeSeconds": "hunter2" },
+               "hunter2", null ] },
+             "roles": { "allow": ["hunter2"], "header": "hunter2", "externalId": "hunter 2" },
+             "aws": { "region": {"$env":"AWS_REGION"} },
+             "telemetry": "hunter2", "tenants": {} }"#,
+    );
+    let expected = [
+        "server.allowedHosts[1]: expected a host such as",
+        "server.allowedHosts[2]: expected a string",
+        "server.allowedHosts[3]: the variable UNSET is not set",
+        "server.publicUrl: must begin with https://",
+        "server.toolTimeoutSeconds: expected a whole number from 1 to 900",
+        "auth.issuers[0].audience: the variable EMPTY is empty",
+        "auth.issuers[0].hs256: must be at least 32 bytes long",
+        "auth.issuers[0].leewaySeconds: expected a whole number from 0 to 30",
+        "auth.issuers[0].hunter: unknown field",
+        "auth.issuers[1].issuer: is configured twice",
+        "auth.issuers[1].audience: is required",
+        "auth.issuers[1].hs256: not a secret's ARN",
+        "auth.issuers[1].maxLifetimeSeconds: expected a whole number from 60",
+        "auth.issuers[2]: expected struct IssuerSection",
+        "auth.issuers[3]: must not be null",
+        "roles.allow[0]: not a role ARN, nor one that ends in `*`",
+        "roles.header: expected `select` or `off`",
+        "roles.externalId: must be 2 to 1,224 letters",
+        "aws.region: the variable AWS_REGION belongs to AWS",
+        "telemetry: expected struct TelemetrySection",
+        "tenants: unknown field `tenants`, expected one of",
+    ];
+    for line in expected {
+        assert!(
+            found.iter().any(|found| found.starts_with(line)),
+            "missing {line:?} in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(
+        !found
+            .iter()
+            .any(|line| line.contains("hunter2") || line.contains("hun ter2")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_document_that_is_not_json_is_named_by_place() {
+    assert_eq!(
+        mistakes("{ \"auth\": hunter2 }"),
+        ["configuration: not valid JSON (line 1, column 11)"]
+    );
+    assert_eq!(mistakes("[]"), ["configuration: expected a JSON object"]);
+    assert_eq!(
+        mistakes(r#"{"auth":{},"auth":{}}"#),
+        ["configuration: an object has the same member twice (line 1, column 17)"]
+    );
+}
+
+#[test]
+fn variables_are_explicit_and_not_expanded_again() {
+    let found = mistakes(
+        r#"{"aws":{"region":{"$env":"EXTERNAL_ID","or":"x"}},"telemetry":{"namespace":{"$env":"a b"}}}"#,
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+    let dollar = |_: &str| Some(r#"{"$env":"OTHER"} $OTHER"#.to_owned());
+    let config = Config::parse(r#"{"aws":{"region":{"$env":"X"}}}"#, &dollar).unwrap();
+    assert_eq!(
+        config.aws.region.as_deref(),
+        Some(r#"{"$env":"OTHER"} $OTHER"#)
+    );
+}
+
+#[test]
+fn the_effective_configuration_hides_secrets() {
+    let config = Config::parse(
+        r#"{"auth":{"issuers":[{"issuer":"a","audience":"b","hs256":{"$env":"JWT_SECRET"}}]},"roles":{"externalId":"hunter2"}}"#,
+        &lookup,
+    )
+    .unwrap();
+    let shown = format!("{}{config:?}", config.effective());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(config.effective().contains(r#""hs256": "***""#));
+    assert!(config.effective().contains(r#""durationSeconds": 3600"#));
+}
+
+#[test]
+fn the_effective_configuration_can_be_read_again() {
+    let config = Config::parse(r#"{"auth":{"issuers":[{"issuer":"a","audience":"b","hs256":{"$secret":"arn:aws:secretsmanager:us-east-1:111122223333:secret:jwt","key":"k"}}]}}"#, &lookup).unwrap();
+    let read = Config::parse(&config.effective(), &lookup).unwrap();
+    assert_eq!(read.effective(), config.effective());
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    let published = include_str!("../../docs/config.schema.json");
+    assert_eq!(published, Config::json_schema(), "run `make schema`");
+}

@@ -1,0 +1,111 @@
+//! Failures before the MCP edge, as HTTP responses: the one place that knows both.
+//!
+//! In comes an [`AuthError`] or a status with a sentence; out goes a response whose body is a JSON-RPC error where an
+//! MCP client reads it, with the challenge that RFC 6750 asks for. What the caller is told is fixed here: one text for
+//! every bad token, one for every refused role.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+
+use super::Services;
+use crate::{
+    auth::AuthError,
+    mcp::{Refusal, RpcError},
+};
+
+/// A JSON-RPC error without an id.
+pub(super) fn refused(status: StatusCode, message: &'static str) -> Response<Body> {
+    json(
+        status,
+        Refusal::nameless(RpcError::refused(status, message))
+            .to_bytes()
+            .into(),
+    )
+}
+
+/// An error of a path that is not MCP's.
+pub(super) fn plain(status: StatusCode, message: &'static str) -> Response<Body> {
+    json(
+        status,
+        serde_json::json!({ "error": message }).to_string().into(),
+    )
+}
+
+/// A JSON document.
+pub(super) fn json(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// The answer to a request that authentication refused.
+pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<Body> {
+    match error {
+        AuthError::MissingToken => challenge(
+            refused(
+                StatusCode::UNAUTHORIZED,
+                "Send a bearer token: Authorization: Bearer <token>.",
+            ),
+            services,
+            None,
+        ),
+        AuthError::InvalidToken(_) => challenge(
+            refused(
+                StatusCode::UNAUTHORIZED,
+                "invalid_token: the bearer token is malformed, expired, or not issued for this server. Get a new one.",
+            ),
+            services,
+            Some("invalid_token"),
+        ),
+        AuthError::RepeatedAuthorization => refused(
+            StatusCode::BAD_REQUEST,
+            "Send one Authorization header with one value.",
+        ),
+        AuthError::MalformedRole => refused(
+            StatusCode::BAD_REQUEST,
+            "X-Quilt-User-Role must be one role ARN: arn:aws:iam::123456789012:role/Name.",
+        ),
+        AuthError::RoleNotAllowed(_) => refused(
+            StatusCode::FORBIDDEN,
+            "role_not_allowed: you may not act as this role here. Use a role that your token lists and this server allows.",
+        ),
+        AuthError::Unavailable(_) => {
+            let mut response = refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Tokens cannot be verified at the moment: the key is not available. Try again in a moment.",
+            );
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            response
+        }
+    }
+}
+
+/// Adds `WWW-Authenticate`: RFC 6750, section 3; RFC 9728, section 5.1.
+fn challenge(
+    mut response: Response<Body>,
+    services: &Services,
+    error: Option<&str>,
+) -> Response<Body> {
+    let mut parameters = Vec::new();
+    if let Some(error) = error {
+        parameters.push(format!(r#"error="{error}""#));
+    }
+    if let Some(url) = super::metadata::url(services) {
+        parameters.push(format!(r#"resource_metadata="{url}""#));
+    }
+    let value = format!("Bearer {}", parameters.join(", "));
+    if let Ok(value) = HeaderValue::from_str(value.trim_end()) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}

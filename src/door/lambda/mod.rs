@@ -1,0 +1,84 @@
+//! The Lambda door: events of API Gateway (v1 and v2), Function URLs and ALBs, in and out.
+//!
+//! Owns the loop with Lambda's Runtime API (by `lambda_runtime`), and the reading of events. An event is parsed into a
+//! checked form of its own before it is a request ([`event`]), so that nothing in it can panic, confuse a path, or hide
+//! a second `Authorization` header: docs/decisions/0003. A bad event is answered with 400, and the instance lives on.
+
+mod event;
+mod response;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::StatusCode};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tower::ServiceExt;
+
+use super::{error, layers::RequestId, mcp::AnswerLimit};
+use crate::clock::Clock;
+use event::{BadEvent, FrontDoor, Parsed};
+use response::LambdaResponse;
+
+/// How long before the function's own timeout a request is given up, so that its caller gets an answer at all.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Answers events with `router` until the runtime ends.
+pub async fn serve(
+    router: Router,
+    base_path: String,
+    clock: Clock,
+) -> Result<(), lambda_runtime::Error> {
+    let base_path: Arc<str> = base_path.into();
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let (router, base_path) = (router.clone(), Arc::clone(&base_path));
+        async move { Ok::<_, Infallible>(answer(router, &base_path, clock, &event).await) }
+    });
+    lambda_runtime::run_concurrent(handler).await
+}
+
+async fn answer(
+    router: Router,
+    base_path: &str,
+    clock: Clock,
+    event: &LambdaEvent<Box<RawValue>>,
+) -> LambdaResponse {
+    let Parsed {
+        front_door,
+        mut request,
+    } = match event::parse(event.payload.get(), base_path) {
+        Ok(parsed) => parsed,
+        Err(BadEvent { front_door, reason }) => {
+            tracing::warn!(request_id = event.context.request_id, reason, "bad event");
+            let response = error::plain(StatusCode::BAD_REQUEST, "The request is malformed.");
+            return LambdaResponse::write(front_door, response).await;
+        }
+    };
+    request
+        .extensions_mut()
+        .insert(RequestId(event.context.request_id.as_str().into()));
+    request
+        .extensions_mut()
+        .insert(AnswerLimit(front_door.max_answer()));
+    let left = Duration::from_millis(event.context.deadline.saturating_sub(clock.unix_millis()));
+    let answered = tokio::time::timeout(left.saturating_sub(LAST_WORDS), router.oneshot(request));
+    let response = match answered.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => error::refused(
+            StatusCode::GATEWAY_TIMEOUT,
+            "The function's time is up. Ask for less at once, or have its timeout raised.",
+        ),
+    };
+    LambdaResponse::write(front_door, response.map(Body::new)).await
+}
+
+impl FrontDoor {
+    /// The largest answer that this front door passes on, in bytes, with room for headers and the event around it.
+    /// Source: Lambda quotas (6 MB); ELB user guide, "Lambda functions as targets" (1 MB).
+    fn max_answer(self) -> usize {
+        match self {
+            Self::AlbSingle | Self::AlbMulti => 1_000_000 - 16_384,
+            Self::RestApi | Self::HttpApi => 6_000_000 - 65_536,
+        }
+    }
+}

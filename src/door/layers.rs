@@ -1,0 +1,186 @@
+//! The layers around every route: request id, access log, panic guard, Host, Origin.
+
+use std::{
+    any::Any,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderValue, Method, Response, StatusCode, header},
+    middleware::Next,
+};
+use http_body::Frame;
+
+use super::{Shared, error};
+use crate::telemetry::Trail;
+
+/// The id of a request: our own word, never the caller's.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) Arc<str>);
+
+/// Marks a response whose body is a stream, so that it is logged when it ends.
+#[derive(Debug, Clone)]
+pub(super) struct Streamed;
+
+/// Gives the request its trail, and logs it once when it is over, however it ends.
+pub(super) async fn log(
+    State(_): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let trail = Arc::new(Trail::default());
+    // Given by the door; a request that came without has none to show.
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .cloned()
+        .unwrap_or_else(|| RequestId("-".into()));
+    request.extensions_mut().insert(Arc::clone(&trail));
+    let mut line = AccessLine {
+        id: Arc::clone(&id.0),
+        trail,
+        method: request.method().clone(),
+        path: known_path(request.uri().path()),
+        started: Instant::now(),
+        status: None,
+    };
+    let mut response = next.run(request).await;
+    line.status = Some(response.status());
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    if response.extensions().get::<Streamed>().is_some() {
+        response.map(|body| Body::new(Logged { body, _line: line }))
+    } else {
+        response
+    }
+}
+
+/// What of a path may be logged: unknown ones could hold anything.
+fn known_path(path: &str) -> &'static str {
+    [
+        "/healthz",
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-protected-resource",
+        "/mcp/",
+        "/mcp",
+    ]
+    .into_iter()
+    .find(|known| path.ends_with(known))
+    .unwrap_or("(other)")
+}
+
+/// One line of the access log, written when it is dropped.
+struct AccessLine {
+    id: Arc<str>,
+    trail: Arc<Trail>,
+    method: Method,
+    path: &'static str,
+    started: Instant,
+    /// `None` until there is a response: a caller that went away before has none.
+    status: Option<StatusCode>,
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        let milliseconds = (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
+        tracing::info!(
+            request_id = %self.id,
+            http_method = %self.method,
+            path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            duration_ms = milliseconds,
+            subject = self.trail.subject(),
+            rpc_method = self.trail.method(),
+            tool = self.trail.tool(),
+            role_session = self.trail.role_session(),
+            outcome = if self.status.is_none() { Some("client_gone") } else { self.trail.outcome() },
+            "request"
+        );
+    }
+}
+
+/// A body that is logged when it ends or its reader goes away.
+struct Logged {
+    body: Body,
+    _line: AccessLine,
+}
+
+impl http_body::Body for Logged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+}
+
+/// Answers for a handler that panicked. The instance lives on.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    // The payload may hold anything; the panic hook has written it where it belongs.
+    tracing::error!("a request handler panicked");
+    error::refused(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "This server failed to answer. Please report it with the request id.",
+    )
+}
+
+/// Refuses names that are not this server's. Health checks come by address, and say nothing.
+pub(super) async fn check_host(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
+    let mut values = request.headers().get_all(header::HOST).iter();
+    let header = values
+        .next()
+        .map(|value| value.to_str().unwrap_or_default());
+    // HTTP/2 has `:authority` in its place.
+    let host = header.or_else(|| {
+        request
+            .uri()
+            .authority()
+            .map(axum::http::uri::Authority::as_str)
+    });
+    match host {
+        Some(host) if values.next().is_none() && shared.hosts.allows(host) => {
+            next.run(request).await
+        }
+        _ => error::refused(
+            StatusCode::MISDIRECTED_REQUEST,
+            "This server does not go by that Host. Whoever runs it can add it to server.allowedHosts.",
+        ),
+    }
+}
+
+/// Refuses web pages of origins that are not allowed.
+pub(super) async fn check_origin(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let mut origins = request.headers().get_all(header::ORIGIN).iter();
+    let allowed = match (origins.next(), origins.next()) {
+        (None, _) => true,
+        (Some(origin), None) => shared.origins.allows(origin),
+        (Some(_), Some(_)) => false,
+    };
+    if allowed {
+        return next.run(request).await;
+    }
+    error::refused(
+        StatusCode::FORBIDDEN,
+        "Web pages of this origin may not call this server. Whoever runs it can add it to server.allowedOrigins.",
+    )
+}

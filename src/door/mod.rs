@@ -1,0 +1,139 @@
+//! The doors: how a request reaches the one router, and how its answer leaves.
+//!
+//! Owns everything of HTTP: the router and its layers, limits, the checks of Host and Origin, the health check, the
+//! metadata document, and the turning of errors into responses. In comes a Lambda event, a TCP connection or a line of
+//! standard input; out goes a response of the same kind. Identity is established here, once a request, and handed to the
+//! MCP edge as a context.
+
+mod error;
+mod health;
+mod lambda;
+mod layers;
+mod mcp;
+mod metadata;
+mod origin;
+mod stdio;
+mod tcp;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, http::StatusCode, middleware, routing};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use lambda::serve as serve_lambda;
+pub use origin::HostPolicy;
+pub use stdio::serve as serve_stdio;
+pub use tcp::serve as serve_tcp;
+
+use crate::{
+    auth::Authenticator, aws::Aws, clock::Clock, config::ServerSection, mcp::Edge,
+    telemetry::Metrics,
+};
+use origin::OriginPolicy;
+
+/// How long a request's head, and then its body, may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(5);
+
+/// What the doors need of the rest.
+pub struct Services {
+    /// Judges callers; `None` on a server without authentication.
+    pub authenticator: Option<Authenticator>,
+    /// Answers MCP messages.
+    pub edge: Arc<Edge>,
+    /// Knows whether AWS can be used.
+    pub aws: Arc<Aws>,
+    /// The limits, and the server's name to the world.
+    pub server: ServerSection,
+    /// The issuers that clients can get tokens from: URLs.
+    pub authorization_servers: Vec<String>,
+    /// Where failures are counted.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// How requests come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Over TCP: answers can be streams.
+    Http,
+    /// As Lambda events: an answer is whole, and bounded by its front door.
+    Lambda,
+}
+
+#[derive(Clone)]
+struct Shared {
+    services: Arc<Services>,
+    transport: Transport,
+    hosts: Arc<HostPolicy>,
+    origins: Arc<OriginPolicy>,
+}
+
+/// The one router behind the HTTP doors. The layers are listed from the inside to the outside.
+pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) -> Router {
+    let base = services
+        .server
+        .public_url
+        .as_ref()
+        .map(|url| url.path().to_owned())
+        .unwrap_or_default();
+    let origins = Arc::new(OriginPolicy::new(&services.server, &hosts));
+    let shared = Shared {
+        services,
+        transport,
+        hosts: Arc::new(hosts),
+        origins: Arc::clone(&origins),
+    };
+    let routes = Router::new()
+        .route("/mcp", routing::any(mcp::handle))
+        .route("/mcp/", routing::any(mcp::handle))
+        .route("/healthz", routing::get(health::handle))
+        .route(
+            "/.well-known/oauth-protected-resource",
+            routing::get(metadata::handle),
+        )
+        .route(
+            "/.well-known/oauth-protected-resource/mcp",
+            routing::get(metadata::handle),
+        );
+    // Behind a stage or a base path, clients and health checks may use either form.
+    let routes = if base.is_empty() {
+        routes
+    } else {
+        Router::new().nest(&base, routes.clone()).merge(routes)
+    };
+    routes
+        .fallback(|| async {
+            error::plain(
+                StatusCode::NOT_FOUND,
+                "There is nothing here. MCP clients call POST /mcp.",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            error::plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This path answers GET only.",
+            )
+        })
+        .layer(origins.cors())
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            layers::check_origin,
+        ))
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            layers::check_host,
+        ))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn_with_state(shared.clone(), layers::log))
+        .with_state(shared)
+}
+
+/// Random bits for request ids. They name, they do not prove.
+fn random_u64() -> u64 {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut bytes = [0; 8];
+    // Without a source of randomness the ids of two processes may be alike; nothing rests on it.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}

@@ -1,0 +1,259 @@
+//! The command line: reads it, reads the configuration, and hands over to a door.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Parser, Subcommand};
+use rolecall::{
+    app::{App, Authentication, StartError, secret_loader},
+    auth::{Hs256Key, mint},
+    aws::Sdk,
+    clock::Clock,
+    config::{Config, Process, SecretSetting},
+    telemetry::{self, Output},
+};
+
+/// An MCP endpoint on AWS Lambda where every call runs as its caller.
+#[derive(Parser)]
+#[command(name = "rolecall", version, about)]
+struct CommandLine {
+    /// The configuration file. Without it, `ROLECALL_CONFIG` is the path of one, or the JSON itself.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve HTTP on a TCP port.
+    Serve(Serve),
+    /// Answer AWS Lambda's events. Implied where `AWS_LAMBDA_RUNTIME_API` is set.
+    Lambda,
+    /// Serve a client on this machine over standard input and output, with this process's own AWS credentials.
+    Stdio,
+    /// Check the configuration: every mistake at once, or the configuration in effect.
+    Check,
+    /// Print the configuration's JSON schema.
+    Schema,
+    /// Mint a development token, signed with the configured HS256 secret.
+    Token(Token),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where to listen. Port 0 takes any free port.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Let anyone on this machine call, without a token and without AWS. Loopback addresses only.
+    #[arg(long)]
+    no_auth: bool,
+}
+
+#[derive(Args)]
+struct Token {
+    /// The `sub` claim.
+    #[arg(long)]
+    subject: String,
+    /// A role's ARN. Given more than once, the first is the token's own and the others can be selected.
+    #[arg(long, value_name = "ARN")]
+    role: Vec<String>,
+    /// The issuer, where more than one is configured.
+    #[arg(long)]
+    issuer: Option<String>,
+    /// How long the token lasts, in seconds.
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
+    ttl: u64,
+}
+
+/// A command that did not do what it was asked to.
+enum Failure {
+    /// The command line or the configuration is wrong: exit 2.
+    Usage(String),
+    /// Anything else: exit 1.
+    Other(String),
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Listen(..) => Self::Other(error.to_string()),
+            _ => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let (code, message) = match run(CommandLine::parse()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Other(message)) => (1, message),
+    };
+    // Nobody may be reading.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(code)
+}
+
+fn run(line: CommandLine) -> Result<(), Failure> {
+    let process = Process::from_env();
+    let command = match line.command {
+        Some(command) => command,
+        None if process.lambda.is_some() => Command::Lambda,
+        None => {
+            return Err(Failure::Usage(
+                "what shall it be? `rolecall --help` lists the commands".to_owned(),
+            ));
+        }
+    };
+    if matches!(command, Command::Schema) {
+        return print(&Config::json_schema());
+    }
+    let config = Config::load(line.config.as_deref(), &process).map_err(|mistakes| {
+        Failure::Usage(format!("the configuration has mistakes:\n{mistakes}"))
+    })?;
+    match command {
+        Command::Schema => Ok(()),
+        Command::Check => print(&format!("{}\n", config.effective())),
+        Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
+        Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,
+        Command::Lambda => {
+            if let Some(missing) = process.missing_for_lambda() {
+                return Err(Failure::Usage(format!(
+                    "not inside AWS Lambda: {missing} is not set"
+                )));
+            }
+            telemetry::install(&config.telemetry, Output::Stdout);
+            let app = App::new(&config, &process, Authentication::Required)?;
+            block_on(Threads::One, async {
+                app.serve_lambda()
+                    .await
+                    .map_err(|error| Failure::Other(error.to_string()))
+            })?
+        }
+        Command::Stdio => {
+            telemetry::install(&config.telemetry, Output::Stderr);
+            let app = App::new(&config.for_stdio(), &process, Authentication::Off)?;
+            block_on(Threads::Many, async {
+                app.serve_stdio()
+                    .await
+                    .map_err(|error| Failure::Other(error.to_string()))
+            })?
+        }
+    }
+}
+
+/// How many threads answer requests.
+enum Threads {
+    /// Lambda gives an instance one request at a time, and less than two processors below 1.8 GB.
+    One,
+    /// As many as there are processors.
+    Many,
+}
+
+fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    let done = runtime.block_on(work);
+    // A thread may still wait for standard input; nothing is lost by leaving it.
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<(), Failure> {
+    telemetry::install(&config.telemetry, Output::Stderr);
+    let authentication = if serve.no_auth {
+        Authentication::Off
+    } else {
+        Authentication::Required
+    };
+    let app = App::new(config, process, authentication)?;
+    if serve.no_auth {
+        tracing::warn!(
+            "AUTHENTICATION IS OFF: anyone on this machine may call this server. No call reaches AWS."
+        );
+    }
+    let listening =
+        |address: SocketAddr| tracing::info!(%address, "listening on http://{address}/mcp");
+    app.serve(serve.listen, listening, terminated()).await?;
+    Ok(())
+}
+
+/// Ends with SIGINT or SIGTERM.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+async fn mint_token(config: &Config, token: Token) -> Result<(), Failure> {
+    let issuers = &config.auth.issuers;
+    let issuer = match (&token.issuer, issuers.as_slice()) {
+        (None, [only]) => only,
+        (None, []) => {
+            return Err(Failure::Usage(
+                "no issuer is configured: set auth.issuers".to_owned(),
+            ));
+        }
+        (None, _) => {
+            return Err(Failure::Usage(
+                "more than one issuer is configured: name one with --issuer".to_owned(),
+            ));
+        }
+        (Some(name), all) => all
+            .iter()
+            .find(|issuer| issuer.issuer == *name)
+            .ok_or_else(|| Failure::Usage("--issuer names no configured issuer".to_owned()))?,
+    };
+    let secret = match &issuer.hs256 {
+        Some(SecretSetting::Plain(secret)) => secret.clone(),
+        Some(SecretSetting::Stored(stored)) => {
+            let load = secret_loader(&Arc::new(Sdk::new(&config.aws)));
+            load(stored.clone())
+                .await
+                .map_err(|error| Failure::Other(error.to_string()))?
+                .current
+        }
+        None => {
+            return Err(Failure::Usage(
+                "only issuers with an HS256 secret can have development tokens".to_owned(),
+            ));
+        }
+    };
+    let key = Hs256Key::new(&secret)
+        .ok_or_else(|| Failure::Usage("the issuer's secret is shorter than 32 bytes".to_owned()))?;
+    let now = Clock::system().unix();
+    let mut claims = serde_json::json!({
+        "iss": issuer.issuer,
+        "aud": issuer.audience,
+        "sub": token.subject,
+        "iat": now,
+        "exp": now + token.ttl,
+    });
+    if let Some(own) = token.role.first() {
+        claims["role_arn"] = own.as_str().into();
+        claims["roles"] = token.role.into();
+    }
+    print(&format!("{}\n", mint(&claims, &key)))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::Other(error.to_string()))
+}

@@ -1,0 +1,244 @@
+//! The MCP edge: JSON-RPC messages of both protocol eras in, answers out.
+//!
+//! Owns the protocol: what a message is ([`Incoming`]), which revision it speaks, what each method answers, and every
+//! error code. It works on raw JSON and splices only the members that are ours. It knows the HTTP headers that MCP
+//! mirrors from the body ([`Wire`]) and the status each answer has, and nothing else of the transport: the doors turn a
+//! [`Reply`] into an HTTP response, a stream of events, or lines.
+//! Source: the Model Context Protocol specification, revisions 2024-11-05 to 2026-07-28.
+
+mod call;
+mod cancel;
+mod envelope;
+mod error;
+mod message;
+mod registry;
+mod reply;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::join_all};
+use tokio::sync::mpsc;
+
+pub use envelope::{LEGACY_VERSIONS, MODERN_VERSION, Wire};
+pub use error::RpcError;
+pub use message::{Id, Incoming, Message};
+pub use registry::{Registry, RegistryError};
+pub use reply::{Refusal, Reply};
+
+use crate::{context::RuntimeContext, telemetry::Metrics, tools::Progress};
+use cancel::InFlight;
+use envelope::Era;
+use message::Kind;
+use reply::{Body, progress_notification};
+
+/// What `initialize` and `server/discover` tell a model about this server.
+const INSTRUCTIONS: &str = "Every call runs as you: AWS tools use the IAM role of your token. Call whoami to see who \
+    this server takes you for, and auth_status when an AWS tool fails.";
+
+/// How long clients may keep what `server/discover` and `tools/list` say, in milliseconds.
+const TTL_MS: u32 = 300_000;
+
+/// Progress reports that wait for a slow client.
+const PROGRESS_BUFFER: usize = 32;
+
+/// What the way back can carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// Whether messages can be sent one after the other.
+    pub streams: bool,
+    /// The largest answer, in bytes.
+    pub max_bytes: usize,
+}
+
+/// The edge: one for a process.
+pub struct Edge {
+    registry: Registry,
+    in_flight: InFlight,
+    tool_timeout: Duration,
+    metrics: Metrics,
+}
+
+impl Edge {
+    /// An edge that serves these tools.
+    pub fn new(registry: Registry, tool_timeout: Duration, metrics: Metrics) -> Self {
+        Self {
+            registry,
+            in_flight: InFlight::default(),
+            tool_timeout,
+            metrics,
+        }
+    }
+
+    /// Reads a body: a message, or a batch of them. Nothing is done yet.
+    pub fn receive(&self, wire: Wire<'_>, body: &Bytes) -> Result<Incoming, Refusal> {
+        message::receive(wire, body, &self.registry)
+    }
+
+    /// Answers what was received, in the context of its caller. Where the way back streams, progress that the client
+    /// asked for is sent on as it comes: an answer becomes a stream with its first report. An answer that does not fit
+    /// is replaced by an error that says so.
+    pub async fn answer(
+        self: Arc<Self>,
+        context: Arc<RuntimeContext>,
+        incoming: Incoming,
+        delivery: Delivery,
+    ) -> Reply {
+        match incoming {
+            Incoming::Batch(messages) => {
+                self.answer_batch(&context, messages, delivery.max_bytes)
+                    .await
+            }
+            Incoming::One(message) => match message.progress_token() {
+                Some(token) if delivery.streams => {
+                    self.answer_with_progress(context, token, message).await
+                }
+                _ => {
+                    let body = self.respond(&context, message, Progress::ignored()).await;
+                    body.map_or(Reply::Accepted, |body| {
+                        Reply::from(body.fitted(delivery.max_bytes))
+                    })
+                }
+            },
+        }
+    }
+
+    async fn answer_batch(
+        &self,
+        context: &Arc<RuntimeContext>,
+        messages: Vec<Result<Message, Refusal>>,
+        max_bytes: usize,
+    ) -> Reply {
+        let answers = messages.into_iter().map(|message| async {
+            match message {
+                Ok(message) => self.respond(context, message, Progress::ignored()).await,
+                Err(refusal) => Some(Body::refused(&refusal)),
+            }
+        });
+        let answers: Vec<Body> = join_all(answers).await.into_iter().flatten().collect();
+        let share = max_bytes / answers.len().max(1);
+        let answers: Vec<Body> = answers
+            .into_iter()
+            .map(|answer| answer.fitted(share))
+            .collect();
+        if answers.is_empty() {
+            Reply::Accepted
+        } else {
+            Reply::batch(&answers)
+        }
+    }
+
+    async fn answer_with_progress(
+        self: Arc<Self>,
+        context: Arc<RuntimeContext>,
+        token: Id,
+        message: Message,
+    ) -> Reply {
+        let (sender, mut reports) = mpsc::channel(PROGRESS_BUFFER);
+        let edge = Arc::clone(&self);
+        let mut work =
+            Box::pin(async move { edge.respond(&context, message, Progress::new(sender)).await });
+        let first = tokio::select! {
+            biased;
+            Some(first) = reports.recv() => first,
+            body = &mut work => return body.map_or(Reply::Accepted, Reply::from),
+        };
+        let opening = progress_notification(&token, &first);
+        let rest = futures_util::stream::unfold(Some((work, reports, token)), |state| async {
+            let (mut work, mut reports, token) = state?;
+            tokio::select! {
+                biased;
+                Some(report) = reports.recv() => {
+                    let message = progress_notification(&token, &report);
+                    Some((Some(message), Some((work, reports, token))))
+                }
+                body = &mut work => Some((body.and_then(Body::into_sent), None)),
+            }
+        });
+        let opening = futures_util::stream::once(std::future::ready(opening));
+        Reply::Stream(opening.chain(rest.filter_map(std::future::ready)).boxed())
+    }
+
+    /// The answer to one message; `None` to a notification.
+    async fn respond(
+        &self,
+        context: &Arc<RuntimeContext>,
+        message: Message,
+        progress: Progress,
+    ) -> Option<Body> {
+        let Message { era, kind } = message;
+        match kind {
+            Kind::Response => None,
+            Kind::Notification { method, params } => {
+                if method == "notifications/cancelled" {
+                    self.in_flight.cancel(context, params.as_ref());
+                }
+                None
+            }
+            Kind::Request { id, method, params } => {
+                context.trail().note_method(&method);
+                let answer = match (method.as_str(), &era) {
+                    ("tools/call", _) => {
+                        return Some(
+                            self.call(context, &era, id, params.as_ref(), progress)
+                                .await,
+                        );
+                    }
+                    ("tools/list", _) => self.registry.list(&era, params.as_ref()),
+                    ("server/discover", Era::Modern) => Ok(discover()),
+                    ("initialize", Era::Legacy) => initialize(params.as_ref()),
+                    ("ping", Era::Legacy) => Ok("{}".to_owned()),
+                    _ => Err(RpcError::method_not_found(&method, &era)),
+                };
+                if answer.is_err() {
+                    context.trail().note_outcome("rpc_error");
+                }
+                Some(match answer {
+                    Ok(result) => Body::result(&id, &result),
+                    Err(error) => Body::refused(&Refusal {
+                        id: Some(id),
+                        error,
+                    }),
+                })
+            }
+        }
+    }
+}
+
+/// `{"name":…,"version":…}` of this server.
+fn server_info() -> String {
+    format!(
+        r#"{{"name":"rolecall","title":"Rolecall","version":"{}"}}"#,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The member that a modern result carries: who answered.
+fn server_info_meta() -> String {
+    format!(
+        r#""_meta":{{"io.modelcontextprotocol/serverInfo":{}}}"#,
+        server_info()
+    )
+}
+
+/// `server/discover`, 2026-07-28.
+fn discover() -> String {
+    format!(
+        r#"{{"resultType":"complete","supportedVersions":["{MODERN_VERSION}"],"capabilities":{{"tools":{{}}}},"instructions":{},"ttlMs":{TTL_MS},"cacheScope":"private",{}}}"#,
+        serde_json::Value::from(INSTRUCTIONS),
+        server_info_meta()
+    )
+}
+
+/// `initialize`: the legacy handshake. It is stateless: nothing is remembered.
+fn initialize(params: Option<&Bytes>) -> Result<String, RpcError> {
+    let version = envelope::negotiate(params)?;
+    Ok(format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{},"instructions":{}}}"#,
+        server_info(),
+        serde_json::Value::from(INSTRUCTIONS)
+    ))
+}

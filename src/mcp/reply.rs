@@ -1,0 +1,186 @@
+//! Answers as bytes: the one place where a JSON-RPC message is put together.
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use http::StatusCode;
+
+use super::{Id, RpcError};
+use crate::tools::ProgressUpdate;
+
+/// What a door sends back.
+pub enum Reply {
+    /// Nothing to say: 202, or no line.
+    Accepted,
+    /// The caller gave it up: a line to nobody. Over HTTP, something must still end the exchange.
+    Cancelled(Bytes),
+    /// One JSON document.
+    Json {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The document.
+        body: Bytes,
+    },
+    /// Messages one after the other, the answer last.
+    Stream(BoxStream<'static, Bytes>),
+}
+
+/// A message that is not served, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// The request's id, where it could be read.
+    pub id: Option<Id>,
+    /// What is wrong.
+    pub error: RpcError,
+}
+
+impl Refusal {
+    /// A refusal of something whose id could not be read.
+    pub fn nameless(error: RpcError) -> Self {
+        Self { id: None, error }
+    }
+
+    /// The JSON-RPC message.
+    pub fn to_bytes(&self) -> Bytes {
+        Body::refused(self).json
+    }
+}
+
+/// The answer to one request.
+pub(super) struct Body {
+    id: Option<Id>,
+    json: Bytes,
+    status: StatusCode,
+    cancelled: bool,
+}
+
+impl Body {
+    /// A result, whose JSON is spliced in as it is.
+    pub(super) fn result(id: &Id, result: &str) -> Self {
+        let mut json = String::with_capacity(result.len() + id.as_str().len() + 40);
+        json.push_str(r#"{"jsonrpc":"2.0","id":"#);
+        json.push_str(id.as_str());
+        json.push_str(r#","result":"#);
+        json.push_str(result);
+        json.push('}');
+        Self {
+            id: Some(id.clone()),
+            json: json.into(),
+            status: StatusCode::OK,
+            cancelled: false,
+        }
+    }
+
+    /// An error. An id that could not be read is left out.
+    pub(super) fn refused(refusal: &Refusal) -> Self {
+        let RpcError {
+            code,
+            message,
+            data,
+            status,
+        } = &refusal.error;
+        let id = refusal
+            .id
+            .as_ref()
+            .map(|id| format!(r#""id":{},"#, id.as_str()))
+            .unwrap_or_default();
+        let data = data
+            .as_ref()
+            .map(|data| format!(r#","data":{data}"#))
+            .unwrap_or_default();
+        let message = serde_json::Value::from(message.as_ref());
+        let json = format!(
+            r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#
+        );
+        Self {
+            id: refusal.id.clone(),
+            json: json.into(),
+            status: *status,
+            cancelled: false,
+        }
+    }
+
+    pub(super) fn cancelled(id: Id) -> Self {
+        Self {
+            cancelled: true,
+            ..Self::refused(&Refusal {
+                id: Some(id),
+                error: RpcError::cancelled(),
+            })
+        }
+    }
+
+    /// The answer itself, or the error that it does not fit. Inside an event a quote takes two bytes, and it is there
+    /// that a bound matters.
+    pub(super) fn fitted(self, max_bytes: usize) -> Self {
+        let escapes = self
+            .json
+            .iter()
+            .filter(|byte| matches!(byte, b'"' | b'\\'))
+            .count();
+        if self.json.len() + escapes <= max_bytes {
+            return self;
+        }
+        Self::refused(&Refusal {
+            id: self.id,
+            error: RpcError::too_large(max_bytes),
+        })
+    }
+
+    /// The message, unless nobody waits for it.
+    pub(super) fn into_sent(self) -> Option<Bytes> {
+        (!self.cancelled).then_some(self.json)
+    }
+}
+
+impl From<Body> for Reply {
+    fn from(body: Body) -> Self {
+        if body.cancelled {
+            Self::Cancelled(body.json)
+        } else {
+            Self::Json {
+                status: body.status,
+                body: body.json,
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// A batch's answers: always 200, each with its own error.
+    pub(super) fn batch(answers: &[Body]) -> Self {
+        let mut json = Vec::with_capacity(
+            answers
+                .iter()
+                .map(|answer| answer.json.len() + 1)
+                .sum::<usize>()
+                + 1,
+        );
+        for (index, answer) in answers.iter().enumerate() {
+            json.push(if index == 0 { b'[' } else { b',' });
+            json.extend_from_slice(&answer.json);
+        }
+        json.push(b']');
+        Self::Json {
+            status: StatusCode::OK,
+            body: json.into(),
+        }
+    }
+}
+
+/// `notifications/progress`, with the token as it came.
+pub(super) fn progress_notification(token: &Id, update: &ProgressUpdate) -> Bytes {
+    let token = token.as_str();
+    let total = update
+        .total
+        .map(|total| format!(r#","total":{total}"#))
+        .unwrap_or_default();
+    let message = update.message.as_deref().map(serde_json::Value::from);
+    let message = message
+        .map(|message| format!(r#","message":{message}"#))
+        .unwrap_or_default();
+    let params = format!(
+        r#"{{"progressToken":{token},"progress":{}{total}{message}}}"#,
+        update.progress
+    );
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#).into()
+}

@@ -1,0 +1,171 @@
+//! Native tools: what one is, and the list of ours.
+//!
+//! Owns [`Tool`]: a name, a definition as clients see it (schemas made from the types), and the function behind it. In
+//! come a call's arguments; out goes an [`Output`], or a [`ToolError`] whose text tells a model what to do next. A tool
+//! reads its caller's context in its first line and passes values from there.
+
+mod error;
+mod progress;
+pub mod quilt;
+pub mod session;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{json, value::RawValue};
+
+pub use error::ToolError;
+pub use progress::{Progress, ProgressUpdate};
+
+use crate::aws::Aws;
+
+/// What a tool does to the world: MCP's tool annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Reads only what this server knows itself.
+    ReadLocal,
+    /// Reads from AWS.
+    Read,
+}
+
+/// What a tool gives back.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// A value of the tool's output schema, as JSON. Clients get it as `structuredContent`, and as text.
+    Structured(Box<RawValue>),
+    /// A whole `CallToolResult` object, passed on as it is.
+    Result(Box<RawValue>),
+}
+
+type Run = Box<
+    dyn Fn(Box<RawValue>, Progress) -> BoxFuture<'static, Result<Output, ToolError>> + Send + Sync,
+>;
+
+/// A tool.
+pub struct Tool {
+    name: String,
+    definition: Box<RawValue>,
+    run: Run,
+}
+
+impl Tool {
+    /// A tool of a function from `In` to `Out`. The definition's schemas come from the two types.
+    pub fn new<In, Out, F, Fut>(
+        name: &str,
+        title: &str,
+        description: &str,
+        effect: Effect,
+        run: F,
+    ) -> Self
+    where
+        In: DeserializeOwned + JsonSchema,
+        Out: Serialize + JsonSchema,
+        F: Fn(In, Progress) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Out, ToolError>> + Send + 'static,
+    {
+        let definition = json!({
+            "name": name,
+            "title": title,
+            "description": description,
+            "inputSchema": schema::<In>(),
+            "outputSchema": schema::<Out>(),
+            "annotations": {
+                "title": title,
+                "readOnlyHint": true,
+                "destructiveHint": false,
+                "idempotentHint": true,
+                "openWorldHint": effect == Effect::Read,
+            },
+        });
+        let run: Run = Box::new(move |arguments, progress| {
+            let answer =
+                serde_json::from_str::<In>(arguments.get()).map(|input| run(input, progress));
+            Box::pin(async move {
+                let output = answer
+                    .map_err(|error| ToolError::arguments(&error))?
+                    .await?;
+                let json =
+                    serde_json::value::to_raw_value(&output).map_err(|_| ToolError::internal())?;
+                Ok(Output::Structured(json))
+            })
+        });
+        Self {
+            name: name.to_owned(),
+            definition: raw(&definition),
+            run,
+        }
+    }
+
+    /// A tool whose definition is given whole, and whose results are passed on as they are.
+    pub fn raw<F, Fut>(name: &str, definition: &serde_json::Value, run: F) -> Self
+    where
+        F: Fn(Box<RawValue>, Progress) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Box<RawValue>, ToolError>> + Send + 'static,
+    {
+        let run: Run = Box::new(move |arguments, progress| {
+            let answer = run(arguments, progress);
+            Box::pin(async move { answer.await.map(Output::Result) })
+        });
+        Self {
+            name: name.to_owned(),
+            definition: raw(definition),
+            run,
+        }
+    }
+
+    /// The name: 1 to 64 of `[A-Za-z0-9_-]`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tool as `tools/list` shows it.
+    pub fn definition(&self) -> &RawValue {
+        &self.definition
+    }
+
+    /// Calls it with an object of arguments.
+    pub fn call(
+        &self,
+        arguments: Box<RawValue>,
+        progress: Progress,
+    ) -> BoxFuture<'static, Result<Output, ToolError>> {
+        (self.run)(arguments, progress)
+    }
+}
+
+/// All native tools.
+pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
+    let mut tools = session::tools(aws);
+    tools.extend(quilt::tools(aws));
+    tools
+}
+
+fn schema<T: JsonSchema>() -> serde_json::Value {
+    // Inlined: some clients do not follow references.
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("title");
+        // A type without fields has no properties; clients want the member all the same.
+        object.entry("properties").or_insert_with(|| json!({}));
+    }
+    schema
+}
+
+#[expect(clippy::expect_used, reason = "a JSON value is always JSON text")]
+fn raw(value: &serde_json::Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
+}
+
+/// The arguments of a tool that takes none.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoArguments {}

@@ -1,0 +1,112 @@
+//! The tools that say who is calling: `whoami` and `auth_status`.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Effect, NoArguments, Progress, Tool, ToolError};
+use crate::{
+    aws::Aws,
+    clock::rfc3339,
+    context::{Environment, RuntimeContext, Scheme},
+};
+
+/// The tools of this room.
+pub fn tools(aws: &Arc<Aws>) -> Vec<Tool> {
+    let aws = Arc::clone(aws);
+    vec![
+        Tool::new(
+            "whoami",
+            "Who am I",
+            "Shows who this server takes you for: subject, issuer, AWS role, and when your token expires. Asks nobody else.",
+            Effect::ReadLocal,
+            |NoArguments {}, _: Progress| async { whoami() },
+        ),
+        Tool::new(
+            "auth_status",
+            "Authentication status",
+            "Proves that your AWS role works: assumes it and asks AWS STS who you are with it. Use it when an AWS tool fails.",
+            Effect::Read,
+            move |NoArguments {}, _: Progress| auth_status(Arc::clone(&aws)),
+        ),
+    ]
+}
+
+/// Who the server takes the caller for.
+#[derive(Debug, Serialize, JsonSchema)]
+struct WhoAmI {
+    /// The subject of the verified token; null without one.
+    subject: Option<String>,
+    /// The issuer of the verified token; null without one.
+    issuer: Option<String>,
+    /// Where the call comes from and how it was authenticated: web-jwt, web-unauthenticated, desktop-stdio.
+    environment: String,
+    /// How the caller proved its identity: jwt; null if it did not.
+    scheme: Option<String>,
+    /// The ARN of the AWS role that calls act as; null without one.
+    role: Option<String>,
+    /// When the token expires (RFC 3339, UTC); null without one.
+    expires_at: Option<String>,
+}
+
+fn whoami() -> Result<WhoAmI, ToolError> {
+    let context = RuntimeContext::current()?;
+    Ok(describe(&context))
+}
+
+fn describe(context: &RuntimeContext) -> WhoAmI {
+    let principal = context.principal();
+    WhoAmI {
+        subject: principal.map(|principal| principal.subject().to_owned()),
+        issuer: principal.map(|principal| principal.issuer().to_owned()),
+        environment: match context.environment() {
+            Environment::DesktopStdio => "desktop-stdio",
+            Environment::WebUnauthenticated => "web-unauthenticated",
+            Environment::WebJwt => "web-jwt",
+        }
+        .to_owned(),
+        scheme: context.scheme().map(|Scheme::Jwt| "jwt".to_owned()),
+        role: context.role().map(|role| role.arn().to_string()),
+        expires_at: principal.and_then(|principal| rfc3339(principal.expires_at())),
+    }
+}
+
+/// The proof that the caller's AWS credentials work.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AuthStatus {
+    /// Who the server takes the caller for.
+    caller: WhoAmI,
+    /// Who AWS takes the caller for.
+    aws: AwsIdentity,
+}
+
+/// What AWS STS answers to `GetCallerIdentity` with the caller's credentials.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AwsIdentity {
+    /// The ARN of the assumed role's session, or of the user.
+    arn: String,
+    /// The AWS account.
+    account: String,
+    /// The name of the role's session, as in CloudTrail; null if no role was assumed.
+    role_session: Option<String>,
+    /// When the credentials expire (RFC 3339, UTC); null if that is not known.
+    expires_at: Option<String>,
+}
+
+async fn auth_status(aws: Arc<Aws>) -> Result<AuthStatus, ToolError> {
+    let context = RuntimeContext::current()?;
+    let status = aws.call(&context, |session| async move {
+        let identity = session.identity().await?;
+        Ok(AwsIdentity {
+            arn: identity.arn,
+            account: identity.account,
+            role_session: session.role().map(|role| role.session_name().to_owned()),
+            expires_at: session.role().and_then(|role| rfc3339(role.expires_at())),
+        })
+    });
+    Ok(AuthStatus {
+        aws: status.await?,
+        caller: describe(&context),
+    })
+}
