@@ -221,21 +221,36 @@ mod tests {
 
     impl Source {
         fn new(fails_from: u32) -> Self {
-            Self { loads: Arc::default(), fails_from, gate: Arc::default() }
+            Self {
+                loads: Arc::default(),
+                fails_from,
+                gate: Arc::default(),
+            }
         }
         fn load(&self) -> impl Future<Output = Result<u32, &'static str>> + Send + use<> {
-            let (loads, fails_from, gate) = (Arc::clone(&self.loads), self.fails_from, Arc::clone(&self.gate));
+            let (loads, fails_from, gate) = (
+                Arc::clone(&self.loads),
+                self.fails_from,
+                Arc::clone(&self.gate),
+            );
             async move {
                 let load = loads.fetch_add(1, Relaxed) + 1;
                 drop(gate.read().await);
-                if load >= fails_from { Err("down") } else { Ok(load) }
+                if load >= fails_from {
+                    Err("down")
+                } else {
+                    Ok(load)
+                }
             }
         }
         fn loads(&self) -> u32 {
             self.loads.load(Relaxed)
         }
         /// Lets all callers ask before it answers any.
-        async fn answer_together<T>(&self, callers: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        async fn answer_together<T>(
+            &self,
+            callers: impl Iterator<Item = impl Future<Output = T>>,
+        ) -> Vec<T> {
             let closed = self.gate.write().await;
             let mut callers: Vec<_> = callers.map(Box::pin).collect();
             for caller in &mut callers {
@@ -260,7 +275,13 @@ mod tests {
     async fn a_hundred_callers_share_a_failure_and_the_next_call_tries_again() {
         let (value, source) = (Refreshed::new(POLICY), Source::new(1));
         let callers = (0..100).map(|_| value.current(0, || source.load()));
-        assert!(source.answer_together(callers).await.iter().all(Result::is_err));
+        assert!(
+            source
+                .answer_together(callers)
+                .await
+                .iter()
+                .all(Result::is_err)
+        );
         assert_eq!(source.loads(), 1);
         assert!(value.is_missing());
         let mended = Source::new(u32::MAX);

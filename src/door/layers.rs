@@ -99,6 +99,7 @@ impl Drop for AccessLine {
             rpc_method = self.trail.method(),
             tool = self.trail.tool(),
             role_session = self.trail.role_session(),
+            reason = self.trail.reason(),
             outcome = if self.status.is_none() { Some("client_gone") } else { self.trail.outcome() },
             "request"
         );

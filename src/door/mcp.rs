@@ -136,11 +136,9 @@ async fn context(
                 AuthError::Unavailable(_) => {
                     tracing::error!(request_id = %id, %reason, "tokens cannot be verified")
                 }
-                _ => {
-                    tracing::warn!(request_id = %id, %reason, "refused");
-                    services.metrics.emit(&[Metric::AuthFailures], &id);
-                }
+                _ => services.metrics.emit(&[Metric::AuthFailures], &id),
             }
+            trail.note_reason(&reason.to_string());
             trail.note_outcome("refused");
             Err(error::unauthorized(&reason, services))
         }

@@ -12,6 +12,7 @@ pub struct Trail {
     method: OnceLock<String>,
     tool: OnceLock<String>,
     role_session: OnceLock<String>,
+    reason: OnceLock<String>,
     outcome: OnceLock<&'static str>,
 }
 
@@ -38,7 +39,9 @@ impl Trail {
         /// The tool that was called.
         note_tool tool,
         /// The name of the STS session that the call used.
-        note_role_session role_session
+        note_role_session role_session,
+        /// Why the request was refused: for the operator, not for the caller.
+        note_reason reason
     }
 
     /// How the call ended, where it did not simply succeed: `tool_error`, `rpc_error`, `cancelled` …

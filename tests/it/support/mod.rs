@@ -1,0 +1,29 @@
+//! What every test needs: an AWS, a server, callers, a time limit.
+
+pub mod aws;
+pub mod server;
+pub mod token;
+
+use std::{future::Future, time::Duration};
+
+pub use aws::{World, world};
+pub use server::{Server, Setup};
+pub use token::{Claims, claims};
+
+/// The longest that a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a test on a runtime of its own, within the time limit.
+#[track_caller]
+pub fn limited(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(LIMIT, test)
+            .await
+            .expect("the test took longer than 60 s")
+    });
+}
