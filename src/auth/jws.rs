@@ -33,11 +33,20 @@ impl fmt::Debug for Hs256Key {
     }
 }
 
+impl Hs256Key {
+    /// The compact JWS of any header and payload, well-formed or not.
+    pub(super) fn sign(&self, header: &[u8], payload: &[u8]) -> String {
+        let parts = [header, payload].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        let signed = parts.join(".");
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+}
+
 /// A signed token with these claims, for development and tests: `rolecall token`.
 pub fn mint(claims: &serde_json::Value, key: &Hs256Key) -> String {
-    let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
-    let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
-    let signed = format!("{header}.{payload}");
-    let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, signed.as_bytes()));
-    format!("{signed}.{signature}")
+    key.sign(
+        br#"{"alg":"HS256","typ":"JWT"}"#,
+        claims.to_string().as_bytes(),
+    )
 }

@@ -26,6 +26,7 @@ pub use types::{Bounded, Host, Origin, PublicUrl};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// The whole configuration of Rolecall.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -107,33 +108,43 @@ fn read_file(path: &Path) -> Result<String, Mistakes> {
     })
 }
 
-/// Lets each property that is a string also be a variable.
-fn allow_variables(schema: &mut serde_json::Value) {
-    fn visit(schema: &mut serde_json::Value) {
+/// Says what holds of every member: a string may be a variable, and none may be null.
+fn allow_variables(schema: &mut Value) {
+    fn visit(schema: &mut Value) {
         match schema {
-            serde_json::Value::Object(object) => {
-                object.values_mut().for_each(visit);
-                let is_text = object.get("type").is_some_and(|kind| {
-                    kind == "string" || *kind == serde_json::json!(["string", "null"])
-                });
-                if is_text {
-                    let description = object.remove("description");
-                    let default = object.remove("default");
-                    let text = std::mem::take(object);
-                    object.extend(description.map(|text| ("description".to_owned(), text)));
-                    object.extend(default.map(|value| ("default".to_owned(), value)));
-                    object.insert(
-                        "anyOf".to_owned(),
-                        serde_json::json!([text, { "$ref": "#/$defs/Variable" }]),
-                    );
-                }
-            }
-            serde_json::Value::Array(items) => items.iter_mut().for_each(visit),
+            Value::Object(object) => visit_object(object),
+            Value::Array(items) => items.iter_mut().for_each(visit),
             _ => {}
         }
     }
+    fn visit_object(object: &mut serde_json::Map<String, Value>) {
+        object.values_mut().for_each(visit);
+        if let Some(Value::Array(types)) = object.get("type")
+            && let [only, Value::String(null)] = types.as_slice()
+            && null == "null"
+        {
+            object.insert("type".to_owned(), only.clone());
+        }
+        if let Some(Value::Array(forms)) = object.get_mut("anyOf") {
+            forms.retain(|form| form.get("type").is_none_or(|kind| kind != "null"));
+        }
+        let variable = json!({ "$ref": "#/$defs/Variable" });
+        if let Some(Value::Array(mut words)) = object.remove("oneOf") {
+            // A closed set of words.
+            words.push(variable);
+            object.insert("anyOf".to_owned(), words.into());
+        } else if object.get("type").is_some_and(|kind| kind == "string")
+            && !object.contains_key("const")
+        {
+            let mut text = std::mem::take(object);
+            for kept in ["description", "default"] {
+                object.extend(text.remove(kept).map(|value| (kept.to_owned(), value)));
+            }
+            object.insert("anyOf".to_owned(), json!([text, variable]));
+        }
+    }
     visit(schema);
-    schema["$defs"]["Variable"] = serde_json::json!({
+    schema["$defs"]["Variable"] = json!({
         "description": "The value of an environment variable, read at start. Unset or empty is an error; AWS_* is refused.",
         "type": "object",
         "properties": { "$env": { "type": "string", "pattern": "^[A-Za-z0-9_]+$" } },
