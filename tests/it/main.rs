@@ -11,4 +11,10 @@
 )]
 
 mod architecture;
+mod auth;
+mod cli;
+mod http;
+mod isolation;
+mod mcp;
 mod support;
+mod tools;

@@ -7,8 +7,8 @@ pub mod token;
 use std::{future::Future, time::Duration};
 
 pub use aws::{World, world};
-pub use server::{Server, Setup};
-pub use token::{Claims, claims};
+pub use server::Setup;
+pub use token::claims;
 
 /// The longest that a test may take.
 const LIMIT: Duration = Duration::from_secs(60);

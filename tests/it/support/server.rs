@@ -113,7 +113,11 @@ fn set(config: &mut Value, pointer: &str, value: Value) {
     let mut place = config;
     for part in pointer.split('/').skip(1) {
         place = match (part.parse::<usize>(), place.is_array()) {
-            (Ok(index), true) => &mut place[index],
+            (Ok(index), true) => {
+                let items = place.as_array_mut().unwrap();
+                items.resize(items.len().max(index + 1), Value::Null);
+                &mut items[index]
+            }
             _ => &mut place[part],
         };
     }

@@ -1,0 +1,167 @@
+//! The command line: what it prints, what it refuses, and with which status.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use super::support::{Setup, limited, server::Server, world};
+
+fn rolecall(arguments: &[&str], config: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
+    command.args(arguments).env_clear();
+    if let Some(config) = config {
+        command.env("ROLECALL_CONFIG", config);
+    }
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn check_prints_the_effective_configuration_without_secrets() {
+    let config = json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "hs256": "hunter2".repeat(6) }] } });
+    let output = rolecall(&["check"], Some(&config.to_string()));
+    assert_eq!(output.status.code(), Some(0));
+    let printed = text(&output.stdout);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["auth"]["issuers"][0]["hs256"], "***");
+    assert_eq!(printed["roles"]["durationSeconds"], 3_600);
+}
+
+#[test]
+fn check_names_every_mistake_and_ends_with_2() {
+    let config =
+        r#"{"auth":{"issuers":[{"hs256":"hunter2"}]},"rules":{},"server":{"publicUrl":"hunter2"}}"#;
+    for command in ["check", "serve", "lambda", "stdio"] {
+        let output = rolecall(&[command], Some(config));
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let printed = text(&output.stderr);
+        for path in [
+            "rules:",
+            "server.publicUrl:",
+            "auth.issuers[0].issuer:",
+            "auth.issuers[0].audience:",
+            "auth.issuers[0].hs256:",
+        ] {
+            assert!(
+                printed.contains(path),
+                "{command}: {path} is not in {printed}"
+            );
+        }
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+}
+
+#[test]
+fn a_configuration_is_a_file_or_a_variable() {
+    let folder = std::env::temp_dir().join(format!("rolecall-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("rolecall.json");
+    std::fs::write(&path, r#"{"aws":{"region":"eu-west-1"}}"#).unwrap();
+    let path = path.to_str().unwrap();
+    for output in [
+        rolecall(&["check", "--config", path], None),
+        rolecall(
+            &["--config", path, "check"],
+            Some(r#"{"aws":{"region":"not-this-one"}}"#),
+        ),
+        rolecall(&["check"], Some(path)),
+        rolecall(&["check"], Some(r#" {"aws":{"region":"eu-west-1"}}"#)),
+    ] {
+        assert!(
+            text(&output.stdout).contains("eu-west-1"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    let missing = rolecall(&["check", "--config", "/nowhere/rolecall.json"], None);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(
+        text(&missing.stderr).contains("cannot read /nowhere/rolecall.json"),
+        "{}",
+        text(&missing.stderr)
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn schema_prints_a_schema_that_knows_every_section() {
+    let output = rolecall(&["schema"], None);
+    let schema: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    for section in ["server", "auth", "roles", "aws", "telemetry"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+}
+
+#[test]
+fn a_minted_token_is_accepted() {
+    limited(async {
+        let server = Server::start();
+        let mut setup = Setup::new();
+        let role = &world().person("alice").roles[0];
+        setup.arguments = ["token", "--subject", "alice", "--role", role, "--ttl", "60"]
+            .map(str::to_owned)
+            .to_vec();
+        let output = setup.command().output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let token = text(&output.stdout).trim().to_owned();
+        let content = server
+            .with_token(&token)
+            .call("whoami", json!({}))
+            .await
+            .content();
+        assert_eq!(
+            (&content["subject"], &content["role"]),
+            (&json!("alice"), &json!(role))
+        );
+    });
+}
+
+#[test]
+fn mistaken_commands_are_told_apart_from_failures() {
+    assert_eq!(rolecall(&[], None).status.code(), Some(2));
+    assert_eq!(rolecall(&["nonsense"], None).status.code(), Some(2));
+    assert_eq!(
+        rolecall(&["token", "--subject", "x"], None).status.code(),
+        Some(2)
+    );
+    let lambda = rolecall(&["lambda"], Some(&json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "hs256": "x".repeat(32) }] } }).to_string()));
+    assert_eq!(lambda.status.code(), Some(2));
+    assert!(
+        text(&lambda.stderr).contains("AWS_LAMBDA_RUNTIME_API is not set"),
+        "{}",
+        text(&lambda.stderr)
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut setup = Setup::no_auth();
+    setup.arguments[2] = taken.local_addr().unwrap().to_string();
+    let output = setup.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("cannot listen on"),
+        "{}",
+        text(&output.stderr)
+    );
+    let version = rolecall(&["--version"], None);
+    assert_eq!(
+        text(&version.stdout),
+        format!("rolecall {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn no_auth_says_so_loudly() {
+    let server = Setup::no_auth().start();
+    let lines = server.output.lines();
+    assert!(lines.iter().any(|line| {
+        line["level"] == "WARN"
+            && line["message"]
+                .as_str()
+                .unwrap()
+                .contains("AUTHENTICATION IS OFF")
+    }));
+}

@@ -1,0 +1,169 @@
+//! 200 callers at once see only themselves.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::support::{Setup, claims, limited, server::Server, world};
+
+/// Callers of one server at once.
+const CALLERS: usize = 200;
+/// Calls of each.
+const ROUNDS: usize = 10;
+
+#[test]
+fn two_hundred_interleaved_callers_on_shared_connections_see_only_themselves() {
+    limited(async {
+        let server = Server::start();
+        let secret = &world().secret;
+        let call = async |subject: String, role: String| {
+            let caller = server.with_token(
+                claims(&subject)
+                    .with("role_arn", role.as_str())
+                    .sign(secret),
+            );
+            for round in 0..ROUNDS {
+                let content = caller.call("whoami", json!({})).await.content();
+                assert_eq!(content["subject"], subject.as_str(), "round {round}");
+                assert_eq!(content["role"], role.as_str(), "round {round}");
+            }
+        };
+        let callers = (0..CALLERS).map(|n| {
+            let account = if n % 2 == 0 {
+                "111111111111"
+            } else {
+                "222222222222"
+            };
+            call(
+                format!("caller-{n}"),
+                format!("arn:aws:iam::{account}:role/caller/Role{n}"),
+            )
+        });
+        join_all(callers).await;
+        // The log tells them apart too: a request has one subject.
+        let lines = server.output.lines();
+        let subjects: BTreeSet<&str> = lines
+            .iter()
+            .filter_map(|line| line["subject"].as_str())
+            .collect();
+        assert_eq!(subjects.len(), CALLERS);
+    });
+}
+
+#[test]
+fn identities_that_alternate_on_one_connection_do_not_mix() {
+    limited(async {
+        let server = Server::start();
+        // One connection at most: every call takes the one before's.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(1)
+            .build()
+            .unwrap();
+        for round in 0..30 {
+            let name = if round % 2 == 0 { "alice" } else { "bob" };
+            let person = world().person(name);
+            let token = claims(name).roles(&person.roles).sign(&world().secret);
+            let good = client
+                .post(server.url("/mcp"))
+                .bearer_auth(token)
+                .header("content-type", "application/json")
+                .body(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "auth_status" } }).to_string());
+            let text = good.send().await.unwrap().text().await.unwrap();
+            assert!(text.contains(&person.account), "round {round}: {text}");
+            // In between, somebody without a token and somebody with a bad one: neither inherits.
+            let anonymous = client
+                .post(server.url("/mcp"))
+                .header("content-type", "application/json")
+                .body("{}");
+            assert_eq!(anonymous.send().await.unwrap().status(), 401);
+            let bad = client
+                .post(server.url("/mcp"))
+                .bearer_auth("bad")
+                .header("content-type", "application/json")
+                .body("{}");
+            assert_eq!(bad.send().await.unwrap().status(), 401);
+        }
+    });
+}
+
+#[test]
+fn interleaved_callers_reach_only_their_own_aws() {
+    limited(async {
+        let server = Server::start();
+        let calls = (0..60).map(|n| {
+            let name = if n % 2 == 0 { "alice" } else { "bob" };
+            let server = &server;
+            async move {
+                let person = world().person(name);
+                let buckets = server
+                    .user(name)
+                    .call("bucket_list", json!({}))
+                    .await
+                    .content();
+                assert!(
+                    buckets.to_string().contains(&person.bucket),
+                    "{name}: {buckets}"
+                );
+                let other = if name == "alice" { "bob" } else { "alice" };
+                assert!(
+                    !buckets.to_string().contains(&world().person(other).bucket),
+                    "{name}: {buckets}"
+                );
+            }
+        });
+        join_all(calls).await;
+        // Sixty cold calls of two callers: a caller's calls share one assumption.
+        let assumed = server
+            .output
+            .lines()
+            .iter()
+            .filter(|line| line["message"] == "role assumed")
+            .count();
+        assert_eq!(assumed, 2, "{}", server.output.text());
+    });
+}
+
+#[test]
+fn one_name_of_two_issuers_is_two_callers() {
+    limited(async {
+        let second = "the secret of the second issuer, long enough";
+        let server = Setup::new()
+            .with(
+                "/auth/issuers/1",
+                json!({ "issuer": "second", "audience": "quilt-mcp-server", "hs256": second }),
+            )
+            .start();
+        let role = &world().person("alice").roles[0];
+        let first = server.with_token(
+            claims("alice")
+                .with("role_arn", role.as_str())
+                .sign(&world().secret),
+        );
+        let other = server.with_token(
+            claims("alice")
+                .with("iss", "second")
+                .with("role_arn", role.as_str())
+                .sign(second),
+        );
+        assert_eq!(
+            first.call("auth_status", json!({})).await.content()["caller"]["issuer"],
+            "quilt-frontend"
+        );
+        assert_eq!(
+            other.call("auth_status", json!({})).await.content()["caller"]["issuer"],
+            "second"
+        );
+        let assumed = server
+            .output
+            .lines()
+            .iter()
+            .filter(|line| line["message"] == "role assumed")
+            .count();
+        assert_eq!(
+            assumed, 2,
+            "they share a name and a role, and no credentials"
+        );
+    });
+}
