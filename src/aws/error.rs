@@ -3,6 +3,9 @@
 //! Owns [`AwsError`]. In comes an error of any SDK client; out goes a kind, whose `Display` is a sentence for the
 //! caller without names, addresses or request ids. The details go to the log, where the error is made.
 
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
 /// The kinds of failure.
@@ -86,7 +89,7 @@ impl AwsError {
     /// The kind of a failed request to S3.
     pub fn of_s3<E>(error: SdkError<E>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         Self::of("s3", error)
     }
@@ -94,7 +97,7 @@ impl AwsError {
     /// The kind of a failed request to `service`, which is logged here with its details.
     pub(super) fn of<E>(service: &'static str, error: SdkError<E>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let status = error
             .raw_response()
@@ -125,15 +128,28 @@ impl AwsError {
             // A refusal without a code is an answer that was not understood: something stands between AWS and us.
             (SdkError::ServiceError(_), None) => Self::Busy,
             (SdkError::ConstructionFailure(_), _) => Self::Misconfigured,
-            (SdkError::DispatchFailure(failure), _) if failure.is_other() || failure.is_user() => {
-                Self::NoCredentials
-            }
+            _ if lacks_credentials(&error) => Self::NoCredentials,
             _ => Self::Busy,
         };
         let detail = aws_sdk_sts::error::DisplayErrorContext(&error).to_string();
         tracing::warn!(service, status, code, kind = ?kind, detail = first_line(&detail), "AWS request failed");
         kind
     }
+}
+
+/// Whether a request was never signed, because the process has nothing to sign it with.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if matches!(
+            error.downcast_ref(),
+            Some(CredentialsError::CredentialsNotLoaded(_))
+        ) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The SDK's error text without the raw response that it appends.

@@ -13,8 +13,11 @@
 mod architecture;
 mod auth;
 mod cli;
+mod faults;
 mod http;
 mod isolation;
+mod leaks;
 mod mcp;
+mod stdio;
 mod support;
 mod tools;

@@ -1,6 +1,7 @@
 //! What every test needs: an AWS, a server, callers, a time limit.
 
 pub mod aws;
+pub mod fault;
 pub mod server;
 pub mod token;
 
