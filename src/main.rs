@@ -148,6 +148,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
 }
 
 /// How many threads answer requests.
+#[derive(Clone, Copy)]
 enum Threads {
     /// Lambda gives an instance one request at a time, and less than two processors below 1.8 GB.
     One,

@@ -53,6 +53,22 @@ struct State<T, E: Clone> {
     failing: bool,
 }
 
+impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> State<T, E> {
+    fn join_or_start<F>(&mut self, now: UnixSeconds, load: impl FnOnce() -> F) -> Flight<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        if let Some(flight) = &self.flight {
+            return flight.clone();
+        }
+        let loading = load();
+        let flight = async move { loading.await.map(Arc::new) }.boxed().shared();
+        self.flight = Some(flight.clone());
+        self.last_attempt = Some(now);
+        flight
+    }
+}
+
 impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E> {
     /// An empty holder.
     pub(crate) fn new(policy: Policy) -> Self {
@@ -93,7 +109,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
                 }
                 None => None,
             };
-            (self.join_or_start(&mut state, now, load), fallback)
+            (state.join_or_start(now, load), fallback)
         };
         match (self.land(flight, now).await, fallback) {
             (Err(_), Some(value)) => Ok(value),
@@ -115,7 +131,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
             let mut state = self.lock();
             match &state.value {
                 Some((value, _)) if is_good(value) => return Ok(Arc::clone(value)),
-                _ => self.join_or_start(&mut state, now, load),
+                _ => state.join_or_start(now, load),
             }
         };
         self.land(flight, now).await
@@ -139,7 +155,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
                     return Some(Arc::clone(value));
                 }
                 _ if state.flight.is_none() && self.cooling(&state, now) => return None,
-                _ => self.join_or_start(&mut state, now, load),
+                _ => state.join_or_start(now, load),
             }
         };
         self.land(flight, now).await.ok()
@@ -155,25 +171,6 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
         state
             .last_attempt
             .is_some_and(|at| now.saturating_sub(at) < self.policy.cool_down.as_secs())
-    }
-
-    fn join_or_start<F>(
-        &self,
-        state: &mut State<T, E>,
-        now: UnixSeconds,
-        load: impl FnOnce() -> F,
-    ) -> Flight<T, E>
-    where
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
-        if let Some(flight) = &state.flight {
-            return flight.clone();
-        }
-        let loading = load();
-        let flight = async move { loading.await.map(Arc::new) }.boxed().shared();
-        state.flight = Some(flight.clone());
-        state.last_attempt = Some(now);
-        flight
     }
 
     async fn land(&self, flight: Flight<T, E>, now: UnixSeconds) -> Result<Arc<T>, E> {

@@ -146,14 +146,14 @@ impl Claims {
         if expires_at.saturating_sub(issued_at) > rules.max_lifetime {
             return Err(Rejection::Claims("the lifetime is longer than allowed"));
         }
-        let (own_role, roles) = self.roles()?;
+        let (own_role, listed) = self.roles()?;
         let (session_tags, transitive_tag_keys) = self.tags()?;
         Ok(VerifiedClaims {
             issuer: Arc::clone(&rules.issuer),
             subject: self.sub,
             expires_at,
             own_role,
-            roles,
+            roles: listed,
             session_tags,
             transitive_tag_keys,
         })

@@ -17,8 +17,8 @@ use crate::{
 
 /// A rotated-out secret is trusted no longer than this after its issuer dropped it; through an outage, for an hour.
 const POLICY: Policy = Policy {
-    fresh_for: Duration::from_secs(300),
-    usable_for: Duration::from_secs(3_600),
+    fresh_for: Duration::from_mins(5),
+    usable_for: Duration::from_hours(1),
     cool_down: Duration::from_secs(30),
 };
 

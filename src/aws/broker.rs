@@ -47,8 +47,8 @@ const MAX_ENTRIES: u64 = 10_000;
 
 /// The external id, if it is a stored secret, is read again after five minutes.
 const EXTERNAL_ID_POLICY: Policy = Policy {
-    fresh_for: Duration::from_secs(300),
-    usable_for: Duration::from_secs(3_600),
+    fresh_for: Duration::from_mins(5),
+    usable_for: Duration::from_hours(1),
     cool_down: Duration::from_secs(30),
 };
 
@@ -366,7 +366,7 @@ impl Inner {
         let answer = request
             .send()
             .await
-            .map_err(|error| AwsError::of("sts", error))?;
+            .map_err(|error| AwsError::of("sts", &error))?;
         let given = answer.credentials.ok_or(AwsError::Busy)?;
         let expiry = u64::try_from(given.expiration.secs()).map_err(|_| AwsError::Busy)?;
         let credentials = Credentials::new(
@@ -413,6 +413,9 @@ fn session_name(subject: &str, now: UnixSeconds) -> String {
     )
 }
 
+/// How much of a hash stands for a subject: 96 bits.
+const HASH_DIGITS: usize = 24;
+
 /// `subject` in `[\w+=,.@-]`, 2 to `max` long. A subject that must be changed is marked by a leading `=` and ends in 24
 /// hexadecimal digits of its hash, so that it is neither another subject nor another one's changed form.
 fn encoded(subject: &str, max: usize) -> String {
@@ -424,7 +427,6 @@ fn encoded(subject: &str, max: usize) -> String {
     if as_it_is {
         return subject.to_owned();
     }
-    const HASH_DIGITS: usize = 24;
     let kept = max.saturating_sub(HASH_DIGITS + "=-".len());
     let mut text = String::from("=");
     text.extend(subject.chars().take(kept).map(|character| {

@@ -87,7 +87,7 @@ const OTHER_REGION: [&str; 3] = [
 
 impl AwsError {
     /// The kind of a failed request to S3.
-    pub fn of_s3<E>(error: SdkError<E>) -> Self
+    pub fn of_s3<E>(error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -95,7 +95,7 @@ impl AwsError {
     }
 
     /// The kind of a failed request to `service`, which is logged here with its details.
-    pub(super) fn of<E>(service: &'static str, error: SdkError<E>) -> Self
+    pub(super) fn of<E>(service: &'static str, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -107,7 +107,7 @@ impl AwsError {
             .and_then(|response| response.headers().get("x-amz-bucket-region"))
             .map(str::to_owned);
         let code = error.code().map(str::to_owned);
-        let kind = match (&error, code.as_deref()) {
+        let kind = match (error, code.as_deref()) {
             (SdkError::ServiceError(_), Some(code)) if BUSY.contains(&code) => Self::Busy,
             (SdkError::ServiceError(_), Some(code)) if DENIED.contains(&code) => Self::Denied,
             (SdkError::ServiceError(_), Some(code)) if EXPIRED.contains(&code) => Self::Expired,
@@ -128,10 +128,10 @@ impl AwsError {
             // A refusal without a code is an answer that was not understood: something stands between AWS and us.
             (SdkError::ServiceError(_), None) => Self::Busy,
             (SdkError::ConstructionFailure(_), _) => Self::Misconfigured,
-            _ if lacks_credentials(&error) => Self::NoCredentials,
+            _ if lacks_credentials(error) => Self::NoCredentials,
             _ => Self::Busy,
         };
-        let detail = aws_sdk_sts::error::DisplayErrorContext(&error).to_string();
+        let detail = aws_sdk_sts::error::DisplayErrorContext(error).to_string();
         tracing::warn!(service, status, code, kind = ?kind, detail = first_line(&detail), "AWS request failed");
         kind
     }

@@ -62,7 +62,7 @@ async fn version(
             return Ok(None);
         }
         Err(error) => {
-            return Err(match AwsError::of("secretsmanager", error) {
+            return Err(match AwsError::of("secretsmanager", &error) {
                 AwsError::Busy | AwsError::Expired => {
                     SecretError::Unavailable(format!("Secrets Manager did not give {arn:?}"))
                 }

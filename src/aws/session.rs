@@ -88,7 +88,7 @@ pub(super) async fn identity(client: &aws_sdk_sts::Client) -> Result<Identity, A
         .get_caller_identity()
         .send()
         .await
-        .map_err(|error| AwsError::of("sts", error))?;
+        .map_err(|error| AwsError::of("sts", &error))?;
     match (answer.arn, answer.account) {
         (Some(arn), Some(account)) => Ok(Identity { arn, account }),
         _ => Err(AwsError::Busy),

@@ -3,7 +3,7 @@
 //! Owns [`Mistakes`]. In come a document and the environment; out goes a typed value, or all that is wrong with the
 //! document: a mistake found is noted, the offending member is taken out, and reading goes on without it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -210,7 +210,9 @@ fn path_of(segments: &[Segment]) -> String {
     let mut path = String::new();
     for segment in segments {
         match segment {
-            Segment::Seq { index } => path.push_str(&format!("[{index}]")),
+            Segment::Seq { index } => {
+                let _ = write!(path, "[{index}]");
+            }
             Segment::Map { key } => {
                 if !path.is_empty() {
                     path.push('.');

@@ -134,7 +134,7 @@ async fn context(
                 // How every client begins that does not have a token yet.
                 AuthError::MissingToken => {}
                 AuthError::Unavailable(_) => {
-                    tracing::error!(request_id = %id, %reason, "tokens cannot be verified")
+                    tracing::error!(request_id = %id, %reason, "tokens cannot be verified");
                 }
                 _ => services.metrics.emit(&[Metric::AuthFailures], &id),
             }

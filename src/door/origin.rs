@@ -116,7 +116,7 @@ impl OriginPolicy {
                 HeaderName::from_static("x-request-id"),
                 header::WWW_AUTHENTICATE,
             ])
-            .max_age(Duration::from_secs(7_200))
+            .max_age(Duration::from_hours(2))
     }
 }
 

@@ -26,14 +26,14 @@ impl Edge {
     pub(super) async fn call(
         &self,
         context: &Arc<RuntimeContext>,
-        era: &Era,
+        era: Era,
         id: Id,
         params: Option<&Bytes>,
         progress: Progress,
     ) -> Body {
         // A modern client over HTTP cancels by going away, which drops all of this.
         let by_notification =
-            *era == Era::Legacy || context.environment() == Environment::DesktopStdio;
+            era == Era::Legacy || context.environment() == Environment::DesktopStdio;
         let listed = if by_notification {
             self.in_flight.list(context, &id)
         } else {
@@ -127,7 +127,7 @@ impl Edge {
 }
 
 /// A `CallToolResult`.
-fn call_result(era: &Era, answer: Result<Output, ToolError>) -> String {
+fn call_result(era: Era, answer: Result<Output, ToolError>) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
     let members = match answer {
         Ok(Output::Result(result)) => return with_era(era, result.get()),
@@ -153,7 +153,7 @@ fn call_result(era: &Era, answer: Result<Output, ToolError>) -> String {
 }
 
 /// A whole result as its tool gave it, with the members that only the modern era has spliced in where they lack.
-fn with_era(era: &Era, result: &str) -> String {
+fn with_era(era: Era, result: &str) -> String {
     #[derive(Deserialize)]
     struct Known<'a> {
         #[serde(borrow, rename = "resultType")]
@@ -165,10 +165,10 @@ fn with_era(era: &Era, result: &str) -> String {
         return result.to_owned();
     };
     let mut ours = Vec::new();
-    if *era == Era::Modern && known.result_type.is_none() {
+    if era == Era::Modern && known.result_type.is_none() {
         ours.push(r#""resultType":"complete""#.to_owned());
     }
-    if *era == Era::Modern && known.meta.is_none() {
+    if era == Era::Modern && known.meta.is_none() {
         ours.push(server_info_meta());
     }
     match result.trim_start().strip_prefix('{') {

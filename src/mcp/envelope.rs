@@ -54,10 +54,6 @@ impl Wire<'_> {
             Self::Batch => false,
         }
     }
-
-    pub(super) fn of_batch(self) -> Self {
-        Self::Batch
-    }
 }
 
 #[derive(Deserialize)]

@@ -41,7 +41,7 @@ impl RpcError {
     }
 
     /// -32601: 404 in the modern era, 200 before.
-    pub fn method_not_found(method: &str, era: &Era) -> Self {
+    pub fn method_not_found(method: &str, era: Era) -> Self {
         let status = match era {
             Era::Modern => StatusCode::NOT_FOUND,
             Era::Legacy => StatusCode::OK,

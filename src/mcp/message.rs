@@ -134,9 +134,8 @@ pub(super) fn receive(
 
 fn describe(fault: &Fault) -> String {
     match fault {
-        Fault::Syntax { .. } => fault.to_string(),
-        Fault::TooDeep => fault.to_string(),
         Fault::Duplicate { .. } => format!("ambiguous: {fault}"),
+        Fault::Syntax { .. } | Fault::TooDeep => fault.to_string(),
     }
 }
 
@@ -160,7 +159,7 @@ fn batch(
     }
     let messages: Vec<_> = elements
         .into_iter()
-        .map(|element| one(wire.of_batch(), body, element.get().as_bytes(), registry))
+        .map(|element| one(Wire::Batch, body, element.get().as_bytes(), registry))
         .collect();
     if messages
         .iter()

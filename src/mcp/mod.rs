@@ -180,18 +180,15 @@ impl Edge {
             }
             Kind::Request { id, method, params } => {
                 context.trail().note_method(&method);
-                let answer = match (method.as_str(), &era) {
+                let answer = match (method.as_str(), era) {
                     ("tools/call", _) => {
-                        return Some(
-                            self.call(context, &era, id, params.as_ref(), progress)
-                                .await,
-                        );
+                        return Some(self.call(context, era, id, params.as_ref(), progress).await);
                     }
-                    ("tools/list", _) => self.registry.list(&era, params.as_ref()),
+                    ("tools/list", _) => self.registry.list(era, params.as_ref()),
                     ("server/discover", Era::Modern) => Ok(discover()),
                     ("initialize", Era::Legacy) => initialize(params.as_ref()),
                     ("ping", Era::Legacy) => Ok("{}".to_owned()),
-                    _ => Err(RpcError::method_not_found(&method, &era)),
+                    _ => Err(RpcError::method_not_found(&method, era)),
                 };
                 if answer.is_err() {
                     context.trail().note_outcome("rpc_error");

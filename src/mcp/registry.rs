@@ -81,7 +81,7 @@ impl Registry {
     }
 
     /// `tools/list`: all of them, on one page.
-    pub(super) fn list(&self, era: &Era, params: Option<&Bytes>) -> Result<String, RpcError> {
+    pub(super) fn list(&self, era: Era, params: Option<&Bytes>) -> Result<String, RpcError> {
         #[derive(Deserialize)]
         struct Page<'a> {
             #[serde(borrow)]
@@ -113,11 +113,6 @@ impl Registry {
         else {
             return Ok(());
         };
-        #[derive(Deserialize, Default)]
-        struct Call {
-            #[serde(default)]
-            arguments: Value,
-        }
         let call: Call = params
             .and_then(|params| serde_json::from_slice(params).ok())
             .unwrap_or_default();
@@ -131,6 +126,12 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+#[derive(Deserialize, Default)]
+struct Call {
+    #[serde(default)]
+    arguments: Value,
 }
 
 fn mirrored(definition: &RawValue) -> Vec<(String, String)> {

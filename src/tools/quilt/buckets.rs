@@ -46,7 +46,10 @@ pub(super) async fn list(aws: Arc<Aws>, progress: Progress) -> Result<BucketList
                 .list_buckets()
                 .max_buckets(PAGE)
                 .set_continuation_token(next);
-            let page = request.send().await.map_err(AwsError::of_s3)?;
+            let page = request
+                .send()
+                .await
+                .map_err(|error| AwsError::of_s3(&error))?;
             buckets.extend(page.buckets.unwrap_or_default().into_iter().map(|bucket| {
                 Bucket {
                     name: bucket.name.unwrap_or_default(),
@@ -76,7 +79,7 @@ pub(super) async fn list(aws: Arc<Aws>, progress: Progress) -> Result<BucketList
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ObjectsQuery {
-    /// The bucket's name, with or without s3:// before it.
+    /// The bucket's name, with or without `s3://` before it.
     bucket: String,
     /// Only keys that begin with this.
     #[serde(default)]
@@ -85,7 +88,7 @@ pub(super) struct ObjectsQuery {
     #[serde(default = "default_max_keys")]
     #[schemars(range(min = 1, max = 10_000))]
     max_keys: i32,
-    /// The next_continuation_token of the call before.
+    /// The `next_continuation_token` of the call before.
     continuation_token: Option<String>,
 }
 
@@ -106,7 +109,7 @@ pub(super) struct ObjectList {
     count: usize,
     /// Whether there are more.
     is_truncated: bool,
-    /// What to pass as continuation_token for more; null if there are none.
+    /// What to pass as `continuation_token` for more; null if there are none.
     next_continuation_token: Option<String>,
 }
 
@@ -115,7 +118,7 @@ pub(super) struct ObjectList {
 struct Object {
     /// Its key.
     key: String,
-    /// Its address: s3://bucket/key.
+    /// Its address: `s3://bucket/key`.
     s3_uri: String,
     /// Its size in bytes.
     size: i64,
@@ -193,7 +196,10 @@ async fn collect(
             .set_prefix((!query.prefix.is_empty()).then(|| query.prefix.clone()))
             .max_keys(left.min(PAGE))
             .set_continuation_token(next);
-        let page = request.send().await.map_err(AwsError::of_s3)?;
+        let page = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of_s3(&error))?;
         objects.extend(page.contents.unwrap_or_default().into_iter().map(|object| {
             let key = object.key.unwrap_or_default();
             Object {

@@ -328,16 +328,6 @@ impl Caller {
         self
     }
 
-    /// The same caller on a connection of its own.
-    pub fn alone(mut self) -> Self {
-        self.client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
-        self
-    }
-
     /// A request to `/mcp`, not sent yet.
     pub fn request(&self, method: reqwest::Method) -> reqwest::RequestBuilder {
         let mut request = self.client.request(method, &self.url);
