@@ -165,3 +165,74 @@ fn no_auth_says_so_loudly() {
                 .contains("AUTHENTICATION IS OFF")
     }));
 }
+
+#[test]
+fn the_examples_are_good_configurations() {
+    let folder = super::support::aws::root().join("examples");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let output = rolecall(&["check", "--config", path.to_str().unwrap()], None);
+            assert!(
+                output.status.success(),
+                "{}: {}",
+                path.display(),
+                text(&output.stderr)
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
+#[test]
+fn the_readme_names_every_setting_and_every_tool() {
+    let readme = std::fs::read_to_string(super::support::aws::root().join("README.md")).unwrap();
+    let schema: Value = serde_json::from_str(&text(&rolecall(&["schema"], None).stdout)).unwrap();
+    let properties = |schema: &Value| {
+        schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    for section in properties(&schema)
+        .into_iter()
+        .filter(|name| name != "$schema")
+    {
+        let reference = schema["properties"][&section]["$ref"]
+            .as_str()
+            .unwrap()
+            .trim_start_matches('#');
+        for name in properties(schema.pointer(reference).unwrap()) {
+            let setting = if name == "issuers" {
+                continue;
+            } else {
+                format!("`{section}.{name}`")
+            };
+            assert!(readme.contains(&setting), "README.md lacks {setting}");
+        }
+    }
+    for name in properties(schema.pointer("/$defs/IssuerSection").unwrap()) {
+        assert!(
+            readme.contains(&format!("`auth.issuers[].{name}`")),
+            "README.md lacks {name}"
+        );
+    }
+    for tool in [
+        "whoami",
+        "auth_status",
+        "bucket_list",
+        "bucket_objects_list",
+    ] {
+        assert!(
+            readme.contains(&format!("| `{tool}")),
+            "README.md lacks {tool}"
+        );
+    }
+}

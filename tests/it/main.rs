@@ -11,6 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::zombie_processes,
     reason = "a test fails by panicking, and nothing is linked to it"
 )]
 
