@@ -129,7 +129,16 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             }
             telemetry::install(&config.telemetry, Output::Stdout);
             let app = App::new(&config, &process, Authentication::Required)?;
-            block_on(Threads::One, async {
+            let concurrent = process
+                .lambda
+                .as_ref()
+                .is_some_and(|lambda| lambda.concurrent);
+            let threads = if concurrent {
+                Threads::Many
+            } else {
+                Threads::One
+            };
+            block_on(threads, async {
                 app.serve_lambda()
                     .await
                     .map_err(|error| Failure::Other(error.to_string()))
@@ -150,7 +159,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
 /// How many threads answer requests.
 #[derive(Clone, Copy)]
 enum Threads {
-    /// Lambda gives an instance one request at a time, and less than two processors below 1.8 GB.
+    /// Lambda gives an instance one request at a time.
     One,
     /// As many as there are processors.
     Many,

@@ -38,6 +38,9 @@ impl Policy {
     };
 }
 
+/// A load that took longer has been left by its callers, or lay in a frozen instance: the next caller starts anew.
+const STUCK_AFTER: Duration = Duration::from_secs(15);
+
 type Flight<T, E> = Shared<Pin<Box<dyn Future<Output = Result<Arc<T>, E>> + Send>>>;
 
 /// A value of type `T` with its [`Policy`].
@@ -58,7 +61,10 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> State<T, E> {
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        if let Some(flight) = &self.flight {
+        let began = self.last_attempt.unwrap_or_default();
+        if let Some(flight) = &self.flight
+            && now.saturating_sub(began) < STUCK_AFTER.as_secs()
+        {
             return flight.clone();
         }
         let loading = load();
@@ -296,6 +302,16 @@ mod tests {
         }
         assert_eq!(*value.current(0, || source.load()).await.unwrap(), 1);
         assert_eq!(source.loads(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_everybody_left_long_ago_is_not_waited_for() {
+        let (value, stuck) = (Refreshed::new(POLICY), Source::new(u32::MAX));
+        let _closed = stuck.gate.write().await;
+        assert!(futures_util::poll!(Box::pin(value.current(0, || stuck.load()))).is_pending());
+        let source = Source::new(u32::MAX);
+        assert!(futures_util::poll!(Box::pin(value.current(14, || source.load()))).is_pending());
+        assert_eq!(*value.current(15, || source.load()).await.unwrap(), 1);
     }
 
     #[tokio::test]

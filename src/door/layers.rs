@@ -5,18 +5,21 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderValue, Response, StatusCode, header},
     middleware::Next,
 };
 use http_body::Frame;
 
-use super::{Shared, error};
+use super::{
+    Shared,
+    access::{AccessLine, HttpLine},
+    error,
+};
 use crate::telemetry::Trail;
 
 /// The id of a request: our own word, never the caller's.
@@ -41,16 +44,13 @@ pub(super) async fn log(
         .cloned()
         .unwrap_or_else(|| RequestId("-".into()));
     request.extensions_mut().insert(Arc::clone(&trail));
-    let mut line = AccessLine {
-        id: Arc::clone(&id.0),
-        trail,
+    let http = HttpLine {
         method: request.method().clone(),
         path: known_path(request.uri().path()),
-        started: Instant::now(),
-        status: None,
     };
+    let mut line = AccessLine::new(Arc::clone(&id.0), trail, Some(http));
     let mut response = next.run(request).await;
-    line.status = Some(response.status());
+    line.answered(Some(response.status()));
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -73,37 +73,6 @@ fn known_path(path: &str) -> &'static str {
     .into_iter()
     .find(|known| path.ends_with(known))
     .unwrap_or("(other)")
-}
-
-/// One line of the access log, written when it is dropped.
-struct AccessLine {
-    id: Arc<str>,
-    trail: Arc<Trail>,
-    method: Method,
-    path: &'static str,
-    started: Instant,
-    /// `None` until there is a response: a caller that went away before has none.
-    status: Option<StatusCode>,
-}
-
-impl Drop for AccessLine {
-    fn drop(&mut self) {
-        let milliseconds = (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
-        tracing::info!(
-            request_id = %self.id,
-            http_method = %self.method,
-            path = self.path,
-            status = self.status.map(|status| status.as_u16()),
-            duration_ms = milliseconds,
-            subject = self.trail.subject(),
-            rpc_method = self.trail.method(),
-            tool = self.trail.tool(),
-            role_session = self.trail.role_session(),
-            reason = self.trail.reason(),
-            outcome = if self.status.is_none() { Some("client_gone") } else { self.trail.outcome() },
-            "request"
-        );
-    }
 }
 
 /// A body that is logged when it ends or its reader goes away.
@@ -143,19 +112,17 @@ pub(super) async fn check_host(
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
-    let mut values = request.headers().get_all(header::HOST).iter();
-    let header = values
-        .next()
-        .map(|value| value.to_str().unwrap_or_default());
-    // HTTP/2 has `:authority` in its place.
-    let host = header.or_else(|| {
-        request
-            .uri()
-            .authority()
-            .map(axum::http::uri::Authority::as_str)
-    });
-    match host {
-        Some(host) if values.next().is_none() && shared.hosts.allows(host) => {
+    // HTTP/2 has `:authority` in the header's place; where both come, both must be ours.
+    let header = request.headers().get_all(header::HOST).iter();
+    let header = header.map(|value| value.to_str().unwrap_or_default());
+    let authority = request
+        .uri()
+        .authority()
+        .map(axum::http::uri::Authority::as_str);
+    let names: Vec<&str> = header.chain(authority).collect();
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    match names.as_slice() {
+        [_, ..] if hosts <= 1 && names.iter().all(|name| shared.hosts.allows(name)) => {
             next.run(request).await
         }
         _ => error::refused(

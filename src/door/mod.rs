@@ -5,6 +5,7 @@
 //! standard input; out goes a response of the same kind. Identity is established here, once a request, and handed to the
 //! MCP edge as a context.
 
+mod access;
 mod error;
 mod health;
 mod lambda;

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::random_u64;
+use super::{access::AccessLine, random_u64};
 use crate::{
     context::RuntimeContext,
     mcp::{Delivery, Edge, Refusal, Reply, RpcError, Wire},
@@ -73,14 +73,18 @@ where
         };
         number += 1;
         let id: Arc<str> = format!("{process:016x}-{number}").into();
-        let context = Arc::new(RuntimeContext::stdio(id, Arc::new(Trail::default())));
+        let trail = Arc::new(Trail::default());
+        let mut log = AccessLine::new(Arc::clone(&id), Arc::clone(&trail), None);
+        let context = Arc::new(RuntimeContext::stdio(id, trail));
         let (edge, outbox) = (Arc::clone(&edge), outbox.clone());
         calls.spawn(async move {
             let delivery = Delivery {
                 streams: true,
                 max_bytes: usize::MAX,
             };
-            match edge.answer(context, incoming, delivery).await {
+            let reply = edge.answer(context, incoming, delivery).await;
+            log.answered(None);
+            match reply {
                 // Who cancelled a request does not read its answer.
                 Reply::Accepted | Reply::Cancelled(_) => {}
                 Reply::Json { body, .. } => drop(outbox.send(body).await),

@@ -17,6 +17,7 @@
 
 mod architecture;
 mod auth;
+mod cancellation;
 mod cli;
 mod faults;
 mod http;

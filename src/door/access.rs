@@ -1,0 +1,64 @@
+//! The access log: one line a request, whichever door it came through and however it ended.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::http::{Method, StatusCode};
+
+use crate::telemetry::Trail;
+
+/// One line, written when it is dropped: also by a caller who went away.
+pub(super) struct AccessLine {
+    id: Arc<str>,
+    trail: Arc<Trail>,
+    http: Option<HttpLine>,
+    started: Instant,
+    status: Option<StatusCode>,
+    answered: bool,
+}
+
+/// What only HTTP has.
+pub(super) struct HttpLine {
+    pub(super) method: Method,
+    /// One of the paths we know: any other could hold anything.
+    pub(super) path: &'static str,
+}
+
+impl AccessLine {
+    /// The line of a request that begins now.
+    pub(super) fn new(id: Arc<str>, trail: Arc<Trail>, http: Option<HttpLine>) -> Self {
+        Self {
+            id,
+            trail,
+            http,
+            started: Instant::now(),
+            status: None,
+            answered: false,
+        }
+    }
+
+    /// Notes that there is an answer.
+    pub(super) fn answered(&mut self, status: Option<StatusCode>) {
+        self.status = status;
+        self.answered = true;
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        let milliseconds = (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
+        tracing::info!(
+            request_id = %self.id,
+            http_method = self.http.as_ref().map(|http| http.method.as_str()),
+            path = self.http.as_ref().map(|http| http.path),
+            status = self.status.map(|status| status.as_u16()),
+            duration_ms = milliseconds,
+            subject = self.trail.subject(),
+            rpc_method = self.trail.method(),
+            tool = self.trail.tool(),
+            role_session = self.trail.role_session(),
+            reason = self.trail.reason(),
+            outcome = if self.answered { self.trail.outcome() } else { Some("client_gone") },
+            "request"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! A call that its caller gives up ends, and no other does.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{
+    Setup,
+    fault::{Fault, Faults},
+    limited,
+    server::{Answer, Caller, Server},
+    world,
+};
+
+/// A server whose S3 never answers, and the calls that wait for it.
+async fn hanging() -> (Faults, Server) {
+    let faults = Faults::start().await;
+    let server = Setup::new().endpoint(&faults.endpoint()).start();
+    for name in ["alice", "bob"] {
+        server
+            .user(name)
+            .call("auth_status", json!({}))
+            .await
+            .content();
+    }
+    faults.inject("list-type=2", Fault::Hang, u32::MAX);
+    (faults, server)
+}
+
+fn listing(id: u32) -> String {
+    let arguments = json!({ "bucket": world().person("alice").bucket });
+    let params = json!({ "name": "bucket_objects_list", "arguments": arguments });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
+}
+
+fn cancelling(id: u32) -> String {
+    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } })
+        .to_string()
+}
+
+/// Starts a call and waits until it has reached S3.
+async fn begin(
+    faults: &Faults,
+    caller: &Caller,
+    id: u32,
+) -> tokio::task::JoinHandle<(Answer, Duration)> {
+    let before = faults.count("list-type=2");
+    let caller = caller.clone();
+    let began = Instant::now();
+    let call = tokio::spawn(async move { (caller.post(listing(id)).await, began.elapsed()) });
+    while faults.count("list-type=2") == before {
+        tokio::task::yield_now().await;
+    }
+    call
+}
+
+#[test]
+fn a_notification_ends_its_sender_s_call_and_nobody_else_s() {
+    limited(async {
+        let (faults, server) = hanging().await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let hers = begin(&faults, &alice, 7).await;
+        let his = begin(&faults, &bob, 7).await;
+        assert_eq!(bob.post(cancelling(8)).await.status, 202);
+        assert_eq!(alice.post(cancelling(7)).await.status, 202);
+        let (answer, took) = hers.await.unwrap();
+        assert_eq!((answer.status, answer.code()), (200, -32800));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(
+            !his.is_finished(),
+            "bob's call has the same id, and another owner"
+        );
+        let (answer, _) = his.await.unwrap();
+        assert!(
+            answer.tool_error().contains("AWS is busy"),
+            "{}",
+            answer.text
+        );
+        assert!(
+            server
+                .output
+                .lines()
+                .iter()
+                .any(|line| line["outcome"] == "cancelled" && line["subject"] == "alice")
+        );
+    });
+}
+
+#[test]
+fn an_id_that_means_two_calls_cancels_neither() {
+    limited(async {
+        let (faults, server) = hanging().await;
+        let alice = server.user("alice");
+        let first = begin(&faults, &alice, 1).await;
+        let second = begin(&faults, &alice, 1).await;
+        assert_eq!(alice.post(cancelling(1)).await.status, 202);
+        for call in [first, second] {
+            let (answer, _) = call.await.unwrap();
+            assert!(
+                answer.tool_error().contains("AWS is busy"),
+                "{}",
+                answer.text
+            );
+        }
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_ends_its_call() {
+    limited(async {
+        let (faults, server) = hanging().await;
+        let call = begin(&faults, &server.user("alice"), 1).await;
+        call.abort();
+        let began = Instant::now();
+        while !server.output.text().contains("client_gone") {
+            assert!(
+                began.elapsed() < Duration::from_secs(3),
+                "{}",
+                server.output.text()
+            );
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            server.user("alice").call("whoami", json!({})).await.status,
+            200
+        );
+    });
+}
