@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use rolecall::{
+    app::{App, Authentication},
+    config::{Config, Process},
+    context::{self, RuntimeContext},
+    tools::{Tool, ToolError},
+};
+use serde_json::{Value, json};
 
 use super::support::{Setup, claims, limited, server::Server, world};
 
@@ -165,5 +171,69 @@ fn one_name_of_two_issuers_is_two_callers() {
             assumed, 2,
             "they share a name and a role, and no credentials"
         );
+    });
+}
+
+/// A tool that spawns: with the scope handed on, and as a library would.
+fn spawner() -> Tool {
+    let definition = json!({ "name": "spawner", "inputSchema": { "type": "object" } });
+    Tool::raw("spawner", &definition, |_, _| async {
+        let subject = || {
+            RuntimeContext::current()
+                .map(|context| context.principal().unwrap().subject().to_owned())
+        };
+        let here = subject()?;
+        let kept = context::spawn(async move {
+            tokio::task::yield_now().await;
+            // And once more, from within.
+            context::spawn(async move { subject() })?.await.unwrap()
+        })?;
+        let lost = tokio::spawn(async move { subject().is_err() });
+        let (kept, lost) = (kept.await.unwrap()?, lost.await.unwrap());
+        let result = json!({ "content": [], "structuredContent": { "here": here, "kept": kept, "lost": lost } });
+        serde_json::value::to_raw_value(&result).map_err(|error| ToolError::new(error.to_string()))
+    })
+}
+
+#[test]
+fn a_task_that_a_tool_spawns_has_its_caller_s_identity_or_none() {
+    limited(async {
+        let secret = "the secret of the one issuer of this test";
+        let document = json!({ "auth": { "issuers": [{ "issuer": "quilt-frontend", "audience": "quilt-mcp-server", "hs256": secret }] } });
+        let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+        let app = App::with_tools(
+            &config,
+            &Process::default(),
+            Authentication::Required,
+            vec![spawner()],
+        )
+        .unwrap();
+        let (listening, address) = tokio::sync::oneshot::channel();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let ended = async { drop(ended.await) };
+            app.serve(
+                "127.0.0.1:0".parse().unwrap(),
+                |address| listening.send(address).unwrap(),
+                ended,
+            )
+            .await
+        });
+        let url = format!("http://{}/mcp", address.await.unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let calls = (0..CALLERS).map(|n| {
+            let (client, url) = (client.clone(), url.clone());
+            async move {
+                let subject = format!("caller-{n}");
+                let call = json!({ "jsonrpc": "2.0", "id": n, "method": "tools/call", "params": { "name": "spawner" } });
+                let request = client.post(url).bearer_auth(claims(&subject).sign(secret));
+                let answer: Value = request.json(&call).send().await.unwrap().json().await.unwrap();
+                assert_eq!(answer["id"], n);
+                assert_eq!(answer["result"]["structuredContent"], json!({ "here": subject, "kept": subject, "lost": true }));
+            }
+        });
+        join_all(calls).await;
+        end.send(()).unwrap();
+        serving.await.unwrap().unwrap();
     });
 }
