@@ -9,67 +9,42 @@ use crate::{clock::UnixSeconds, config::arn::RoleArn};
 
 /// Who is calling, as an issuer vouches for it.
 #[derive(Debug)]
-pub struct Principal {
-    issuer: Arc<str>,
-    subject: String,
-    expires_at: UnixSeconds,
-    own_role: Option<RoleArn>,
-    roles: Vec<RoleArn>,
-    session_tags: Vec<SessionTag>,
-    transitive_tag_keys: Vec<String>,
-}
+pub struct Principal(VerifiedClaims);
 
 impl Principal {
     /// The principal of a verified token.
     pub fn new(claims: VerifiedClaims) -> Self {
-        let VerifiedClaims {
-            issuer,
-            subject,
-            expires_at,
-            own_role,
-            roles,
-            session_tags,
-            transitive_tag_keys,
-        } = claims;
-        Self {
-            issuer,
-            subject,
-            expires_at,
-            own_role,
-            roles,
-            session_tags,
-            transitive_tag_keys,
-        }
+        Self(claims)
     }
 
     /// `iss`.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// `sub`: unique within the issuer only.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// `exp`.
     pub fn expires_at(&self) -> UnixSeconds {
-        self.expires_at
+        self.0.expires_at
     }
 
     /// The roles that the token lists, its own first.
     pub fn roles(&self) -> &[RoleArn] {
-        &self.roles
+        &self.0.roles
     }
 
     /// The session tags that the token asks for, sorted.
     pub fn session_tags(&self) -> &[SessionTag] {
-        &self.session_tags
+        &self.0.session_tags
     }
 
     /// Which of the tags pass on when the role assumes another, sorted.
     pub fn transitive_tag_keys(&self) -> &[String] {
-        &self.transitive_tag_keys
+        &self.0.transitive_tag_keys
     }
 
     /// The role this caller acts as: the one requested, if the token lists it, else the token's own; allowed by the
@@ -81,11 +56,11 @@ impl Principal {
     ) -> Result<Option<AuthorizedRole>, RoleError> {
         let role = match requested {
             Some(_) if !policy.header_selects() => return Err(RoleError::HeaderOff),
-            Some(RoleRequest(role)) if !self.roles.contains(&role) => {
+            Some(RoleRequest(role)) if !self.0.roles.contains(&role) => {
                 return Err(RoleError::NotListed);
             }
             Some(RoleRequest(role)) => role,
-            None => match &self.own_role {
+            None => match &self.0.own_role {
                 Some(role) => role.clone(),
                 None => return Ok(None),
             },

@@ -1,26 +1,20 @@
 //! The layers around every route: request id, access log, panic guard, Host, Origin.
 
-use std::{
-    any::Any,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
-
-use axum::{
-    body::{Body, Bytes},
-    extract::{Request, State},
-    http::{HeaderValue, Response, StatusCode, header},
-    middleware::Next,
-};
-use http_body::Frame;
+use std::{any::Any, sync::Arc};
 
 use super::{
     Shared,
     access::{AccessLine, HttpLine},
+    body::Held,
     error,
 };
 use crate::telemetry::Trail;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, Response, StatusCode, header},
+    middleware::Next,
+};
 
 /// The id of a request: our own word, never the caller's.
 #[derive(Debug, Clone)]
@@ -55,7 +49,7 @@ pub(super) async fn log(
         response.headers_mut().insert("x-request-id", value);
     }
     if response.extensions().get::<Streamed>().is_some() {
-        response.map(|body| Body::new(Logged { body, _line: line }))
+        response.map(|body| Body::new(Held::new(body, line)))
     } else {
         response
     }
@@ -73,24 +67,6 @@ fn known_path(path: &str) -> &'static str {
     .into_iter()
     .find(|known| path.ends_with(known))
     .unwrap_or("(other)")
-}
-
-/// A body that is logged when it ends or its reader goes away.
-struct Logged {
-    body: Body,
-    _line: AccessLine,
-}
-
-impl http_body::Body for Logged {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
 }
 
 /// Answers for a handler that panicked. The instance lives on.

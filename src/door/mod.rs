@@ -6,6 +6,7 @@
 //! MCP edge as a context.
 
 mod access;
+mod body;
 mod error;
 mod health;
 mod lambda;

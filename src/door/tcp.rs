@@ -14,12 +14,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::Request,
-};
-use http_body::{Frame, SizeHint};
+use axum::{Router, body::Body, extract::Request};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -33,7 +28,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{ARRIVAL, layers::RequestId};
+use super::{ARRIVAL, body::Held, layers::RequestId};
 
 /// How long a connection may be idle between requests.
 const IDLE: Duration = Duration::from_secs(75);
@@ -71,12 +66,9 @@ pub async fn serve(listener: TcpListener, router: Router, ended: impl Future<Out
             request.extensions_mut().insert(RequestId(ids.next()));
             let answer = router.clone().oneshot(request);
             async move {
-                answer.await.map(|response| {
-                    response.map(|body| Counted {
-                        body,
-                        _pending: pending,
-                    })
-                })
+                answer
+                    .await
+                    .map(|response| response.map(|body| Held::new(body, pending)))
             }
         });
         let io = TokioIo::new(PatientStream::new(stream, activity));
@@ -164,30 +156,6 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A body whose request is pending until it is sent.
-struct Counted {
-    body: Body,
-    _pending: Pending,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
