@@ -30,3 +30,16 @@ schema: build ## Write the configuration's JSON schema to docs/
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+
+.PHONY: lint
+lint: ## Check the format, and lint without a warning
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: doc
+doc: ## Build the code's documentation
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
+
+.PHONY: deny
+deny: ## Check licences, sources and advisories (needs cargo-deny)
+	cargo deny check

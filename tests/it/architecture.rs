@@ -107,3 +107,38 @@ fn the_scan_sees_every_form_of_import() {
     let code = "use crate::{\n    auth::{A, B},\n    config,\n};\nuse crate::door::x;\nfn f() { crate::aws::g() }\n// crate::mcp\n";
     assert_eq!(rooms_used(code), ["auth", "config", "door", "aws"]);
 }
+
+#[test]
+fn there_is_one_tls_and_one_crypto_stack() {
+    // What else could do TLS, or verify signatures: docs/decisions/0002.
+    const OTHERS: [&str; 10] = [
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "boring",
+        "jsonwebtoken",
+        "native-tls",
+        "openssl",
+        "openssl-sys",
+        "p256",
+        "rsa",
+        "s2n-tls",
+    ];
+    let lock = fs::read_to_string(super::support::aws::root().join("Cargo.lock")).unwrap();
+    let names: Vec<&str> = lock
+        .lines()
+        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+        .collect();
+    assert!(names.contains(&"ring") && names.contains(&"rustls"));
+    let found: Vec<_> = OTHERS
+        .iter()
+        .filter(|other| names.contains(other))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+    for stack in ["ring", "rustls"] {
+        assert_eq!(
+            names.iter().filter(|name| **name == stack).count(),
+            1,
+            "one version of {stack}"
+        );
+    }
+}
