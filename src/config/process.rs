@@ -16,6 +16,8 @@ pub struct Process {
 pub struct Lambda {
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many events come at once. More than 1 on Lambda Managed Instances only.
+    pub max_concurrency: u32,
 }
 
 impl Process {
@@ -23,6 +25,9 @@ impl Process {
     pub fn from_env() -> Self {
         let lambda = variable("AWS_LAMBDA_RUNTIME_API").map(|_| Lambda {
             function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+            max_concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY")
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(1),
         });
         Self {
             config: variable("ROLECALL_CONFIG").filter(|value| !value.trim().is_empty()),
