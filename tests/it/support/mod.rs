@@ -1,12 +1,16 @@
 //! What every test needs: an AWS, a server, callers, a time limit.
 
 pub mod aws;
+pub mod front_door;
+pub mod runtime_api;
 pub mod server;
 pub mod token;
 
 use std::{future::Future, time::Duration};
 
 pub use aws::{World, world};
+pub use front_door::{FrontDoor, Request};
+pub use runtime_api::{Function, Invocation};
 pub use server::{Server, Setup};
 pub use token::{Claims, claims};
 
