@@ -343,6 +343,7 @@ fn callers_at_once_in_one_process_see_only_themselves() {
             }
         });
         futures_util::future::join_all(calls).await;
+        assert_eq!(function.most_at_once(), AT_ONCE);
     });
 }
 
@@ -364,6 +365,8 @@ fn the_log_names_the_request_and_holds_no_token() {
         let request = Request::legacy("whoami", &json!({})).bearer(&token);
         let answer = send(&function, FrontDoor::RestApi, &request).await;
         let id = answer.header("x-request-id").unwrap().to_owned();
+        // Lambda's own, by which its logs are searched.
+        assert!(id.starts_with("8476a536-e9f4-11e8-9739-"), "{id}");
         let mut broken = FrontDoor::RestApi.event(&request);
         broken["multiValueHeaders"]["Bad Name"] = json!([token.as_str()]);
         broken["headers"]["Bad Name"] = token.as_str().into();

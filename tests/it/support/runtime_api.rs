@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,8 @@ struct Event {
 struct Api {
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
     running: Mutex<HashMap<String, oneshot::Sender<Invocation>>>,
+    /// The most events that were ever out at once.
+    most_running: AtomicUsize,
     /// How many events may be out at once.
     concurrency: usize,
     next_id: AtomicU64,
@@ -75,6 +77,7 @@ struct Api {
 pub struct Function {
     child: Option<Child>,
     process: u32,
+    api: Arc<Api>,
     events: mpsc::UnboundedSender<Event>,
     pub output: Output,
 }
@@ -108,6 +111,7 @@ impl Function {
         let api = Arc::new(Api {
             waiting: tokio::sync::Mutex::new(waiting),
             running: Mutex::default(),
+            most_running: AtomicUsize::new(0),
             concurrency,
             next_id: AtomicU64::new(1),
             polled,
@@ -133,13 +137,14 @@ impl Function {
             output: Output::collect(&mut child),
             process: child.id(),
             child: Some(child),
+            api,
             events,
         };
         let polls = timeout(PATIENCE, has_polled.wait_for(|polled| *polled)).await;
         assert!(
             polls.is_ok(),
             "the function never asked for an event: {:?} {}",
-            api.init_errors.lock().unwrap(),
+            function.api.init_errors.lock().unwrap(),
             function.output.text()
         );
         function
@@ -163,6 +168,11 @@ impl Function {
             Ok(outcome) => outcome.unwrap(),
             Err(_) => Invocation::TimedOut,
         }
+    }
+
+    /// The most events that the process ever ran at once.
+    pub fn most_at_once(&self) -> usize {
+        self.api.most_running.load(Ordering::Relaxed)
     }
 
     /// Fails unless the process that was started still runs.
@@ -255,6 +265,7 @@ async fn next(State(api): State<Arc<Api>>) -> Response<Body> {
     let id = format!("8476a536-e9f4-11e8-9739-{number:012x}");
     let mut running = api.running.lock().unwrap();
     running.insert(id.clone(), event.invocation);
+    api.most_running.fetch_max(running.len(), Ordering::Relaxed);
     Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Aws-Request-Id", &id)
