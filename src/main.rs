@@ -129,19 +129,14 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             }
             telemetry::install(&config.telemetry, Output::Stdout);
             let app = App::new(&config, &process, Authentication::Required)?;
-            let concurrent = process
-                .lambda
-                .as_ref()
-                .is_some_and(|lambda| lambda.concurrent);
-            let threads = if concurrent {
-                Threads::Many
-            } else {
-                Threads::One
-            };
-            block_on(threads, async {
-                app.serve_lambda()
-                    .await
-                    .map_err(|error| Failure::Other(error.to_string()))
+            block_on(Threads::of_function(&process), async {
+                tokio::select! {
+                    served = app.serve_lambda() => {
+                        served.map_err(|error| Failure::Other(error.to_string()))
+                    }
+                    // Lambda ends an instance between events: there is nothing to finish.
+                    () = terminated() => Ok(()),
+                }
             })?
         }
         Command::Stdio => {
@@ -163,6 +158,16 @@ enum Threads {
     One,
     /// As many as there are processors.
     Many,
+}
+
+impl Threads {
+    /// A Lambda Managed Instance is given many requests at once, and the processors for them.
+    fn of_function(process: &Process) -> Self {
+        match &process.lambda {
+            Some(lambda) if lambda.max_concurrency > 1 => Self::Many,
+            _ => Self::One,
+        }
+    }
 }
 
 fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> Result<T, Failure> {

@@ -16,8 +16,8 @@ pub struct Process {
 pub struct Lambda {
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
-    /// Whether one instance answers several requests at once (Lambda Managed Instances): `AWS_LAMBDA_MAX_CONCURRENCY`.
-    pub concurrent: bool,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many events come at once. More than 1 on Lambda Managed Instances only.
+    pub max_concurrency: u32,
 }
 
 impl Process {
@@ -25,9 +25,9 @@ impl Process {
     pub fn from_env() -> Self {
         let lambda = variable("AWS_LAMBDA_RUNTIME_API").map(|_| Lambda {
             function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
-            concurrent: variable("AWS_LAMBDA_MAX_CONCURRENCY")
-                .and_then(|most| most.parse::<u32>().ok())
-                .is_some_and(|most| most > 1),
+            max_concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY")
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(1),
         });
         Self {
             config: variable("ROLECALL_CONFIG").filter(|value| !value.trim().is_empty()),

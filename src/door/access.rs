@@ -21,6 +21,8 @@ pub(super) struct HttpLine {
     pub(super) method: Method,
     /// One of the paths we know: any other could hold anything.
     pub(super) path: &'static str,
+    /// How the log calls a request that its door gave up.
+    pub(super) given_up: &'static str,
 }
 
 impl AccessLine {
@@ -46,6 +48,10 @@ impl AccessLine {
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
+        let given_up = self
+            .http
+            .as_ref()
+            .map_or("client_gone", |http| http.given_up);
         tracing::info!(
             request_id = %self.id,
             http_method = self.http.as_ref().map(|http| http.method.as_str()),
@@ -57,7 +63,7 @@ impl Drop for AccessLine {
             tool = self.trail.tool(),
             role_session = self.trail.role_session(),
             reason = self.trail.reason(),
-            outcome = if self.answered { self.trail.outcome() } else { Some("client_gone") },
+            outcome = if self.answered { self.trail.outcome() } else { Some(given_up) },
             "request"
         );
     }

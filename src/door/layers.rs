@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use super::{
-    Shared,
+    Shared, Transport,
     access::{AccessLine, HttpLine},
     body::Held,
     error,
@@ -26,7 +26,7 @@ pub(super) struct Streamed;
 
 /// Gives the request its trail, and logs it once when it is over, however it ends.
 pub(super) async fn log(
-    State(_): State<Shared>,
+    State(shared): State<Shared>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -41,6 +41,10 @@ pub(super) async fn log(
     let http = HttpLine {
         method: request.method().clone(),
         path: known_path(request.uri().path()),
+        given_up: match shared.transport {
+            Transport::Http => "client_gone",
+            Transport::Lambda => "out_of_time",
+        },
     };
     let mut line = AccessLine::new(Arc::clone(&id.0), trail, Some(http));
     let mut response = next.run(request).await;

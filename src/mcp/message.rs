@@ -15,6 +15,8 @@ use crate::json::{self, Fault};
 
 /// The most messages of a batch.
 const MAX_BATCH: usize = 64;
+/// The longest id, in bytes: every answer repeats it, an error that says that an answer is too large as well.
+const MAX_ID_BYTES: usize = 1_024;
 
 /// What a body holds.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Id {
         let is_string = text.starts_with('"');
         let digits = text.strip_prefix('-').unwrap_or(text);
         let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        (is_string || is_integer).then(|| Self(slice(body, text)))
+        (text.len() <= MAX_ID_BYTES && (is_string || is_integer)).then(|| Self(slice(body, text)))
     }
 }
 
@@ -184,7 +186,9 @@ fn one(wire: Wire<'_>, body: &Bytes, text: &[u8], registry: &Registry) -> Result
     let id = match members.id {
         None => None,
         Some(raw) => Some(Id::read(body, raw).ok_or_else(|| {
-            nameless("`id` must be a string or a whole number (and absent in a notification).")
+            nameless(
+                "`id` must be a string or a whole number of at most 1,024 bytes (and absent in a notification).",
+            )
         })?),
     };
     let refuse = |error: RpcError| Refusal {

@@ -22,6 +22,7 @@ mod cli;
 mod faults;
 mod http;
 mod isolation;
+mod lambda;
 mod leaks;
 mod mcp;
 mod stdio;

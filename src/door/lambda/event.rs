@@ -143,7 +143,7 @@ pub(super) fn parse(event: &str, base_path: &str) -> Result<Parsed, BadEvent> {
 }
 
 fn from_v2(event: V2, base_path: &str) -> Result<Request<Body>, &'static str> {
-    let mut headers = HeaderMap::with_capacity(event.headers.len());
+    let mut headers = HeaderMap::new();
     for (name, value) in event.headers {
         append(&mut headers, &name, &value)?;
     }
@@ -172,8 +172,8 @@ fn from_v1(
                     append(&mut headers, name, value)?;
                 }
             }
-            let known = |name: &str| lists.keys().any(|listed| listed.eq_ignore_ascii_case(name));
-            if singles.is_some_and(|singles| singles.keys().any(|name| !known(name))) {
+            if singles.is_some_and(|singles| singles.keys().any(|name| !headers.contains_key(name)))
+            {
                 return Err("`headers` and `multiValueHeaders` disagree");
             }
         }
@@ -198,8 +198,11 @@ fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), &'stat
     let name =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header's name is malformed")?;
     let value = HeaderValue::from_str(value).map_err(|_| "a header's value is malformed")?;
-    headers.append(name, value);
-    Ok(())
+    // `append` panics when the map is full.
+    match headers.try_append(name, value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("there are too many headers"),
+    }
 }
 
 /// The path and query of a request: the stage's prefix and the base path taken off, nothing else of it read.
@@ -212,9 +215,11 @@ fn target(
     if !path.starts_with('/') {
         return Err("the path does not begin with a slash");
     }
+    // A path that is nothing but the prefix is no prefix: a REST API takes its stage off by itself, and the stage may
+    // have a route's name.
     let without = |path: &str, prefix: &str| -> Option<String> {
         let rest = path.strip_prefix(prefix)?;
-        (!prefix.is_empty() && (rest.is_empty() || rest.starts_with('/'))).then(|| rest.to_owned())
+        (!prefix.is_empty() && rest.len() > 1 && rest.starts_with('/')).then(|| rest.to_owned())
     };
     let stage = stage
         .filter(|stage| *stage != "$default")
@@ -222,14 +227,13 @@ fn target(
     let path = without(path, base_path)
         .or_else(|| stage.and_then(|stage| without(path, &stage)))
         .unwrap_or_else(|| path.to_owned());
-    let path = if path.is_empty() { "/" } else { path.as_str() };
     // A question mark or a hash in a path was encoded when it came.
     if path.contains(['?', '#']) {
         return Err("the path holds a query or a fragment");
     }
     let target = match query {
         Some(query) if !query.is_empty() => format!("{path}?{query}"),
-        _ => path.to_owned(),
+        _ => path,
     };
     PathAndQuery::try_from(target).map_err(|_| "the path is malformed")
 }

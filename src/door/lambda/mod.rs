@@ -11,6 +11,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::StatusCode};
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tower::ServiceExt;
 
@@ -29,23 +30,38 @@ pub async fn serve(
     clock: Clock,
 ) -> Result<(), lambda_runtime::Error> {
     let base_path: Arc<str> = base_path.into();
-    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    let handler = service_fn(move |event: LambdaEvent<Payload>| {
         let (router, base_path) = (router.clone(), Arc::clone(&base_path));
         async move { Ok::<_, Infallible>(answer(router, &base_path, clock, &event).await) }
     });
     lambda_runtime::run_concurrent(handler).await
 }
 
+/// An event's text; `None` if it is not JSON, which the runtime would answer for us, and not with 400.
+struct Payload(Option<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Box::deserialize(deserializer).ok()))
+    }
+}
+
+impl Payload {
+    fn text(&self) -> &str {
+        self.0.as_deref().map_or("", RawValue::get)
+    }
+}
+
 async fn answer(
     router: Router,
     base_path: &str,
     clock: Clock,
-    event: &LambdaEvent<Box<RawValue>>,
+    event: &LambdaEvent<Payload>,
 ) -> LambdaResponse {
     let Parsed {
         front_door,
         mut request,
-    } = match event::parse(event.payload.get(), base_path) {
+    } = match event::parse(event.payload.text(), base_path) {
         Ok(parsed) => parsed,
         Err(BadEvent { front_door, reason }) => {
             tracing::warn!(request_id = event.context.request_id, reason, "bad event");
@@ -64,10 +80,16 @@ async fn answer(
     let response = match answered.await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
-        Err(_) => error::refused(
-            StatusCode::GATEWAY_TIMEOUT,
-            "The function's time is up. Ask for less at once, or have its timeout raised.",
-        ),
+        Err(_) => {
+            tracing::warn!(
+                request_id = event.context.request_id,
+                "the function's time is up"
+            );
+            error::refused(
+                StatusCode::GATEWAY_TIMEOUT,
+                "The function's time is up. Ask for less at once, or have its timeout raised.",
+            )
+        }
     };
     LambdaResponse::write(front_door, response.map(Body::new)).await
 }

@@ -2,12 +2,16 @@
 
 pub mod aws;
 pub mod fault;
+pub mod front_door;
+pub mod runtime_api;
 pub mod server;
 pub mod token;
 
 use std::{future::Future, time::Duration};
 
 pub use aws::{World, world};
+pub use front_door::{FrontDoor, Request};
+pub use runtime_api::{Function, Invocation};
 pub use server::Setup;
 pub use token::claims;
 

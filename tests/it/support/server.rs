@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, mpsc},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -129,19 +130,21 @@ fn set(config: &mut Value, pointer: &str, value: Value) {
 pub struct Output {
     text: Arc<Mutex<String>>,
     listening: Arc<Mutex<mpsc::Receiver<SocketAddr>>>,
+    readers: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Output {
-    fn collect(child: &mut Child) -> Self {
+    pub fn collect(child: &mut Child) -> Self {
         let text = Arc::new(Mutex::new(String::new()));
         let (found, listening) = mpsc::channel();
         let streams: [Box<dyn Read + Send>; 2] = [
             Box::new(child.stderr.take().unwrap()),
             Box::new(child.stdout.take().unwrap()),
         ];
+        let mut readers = Vec::new();
         for stream in streams {
             let (text, found) = (Arc::clone(&text), found.clone());
-            std::thread::spawn(move || {
+            readers.push(std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     if let Some(address) =
                         serde_json::from_str::<Value>(&line).ok().and_then(|line| {
@@ -157,11 +160,12 @@ impl Output {
                     text.push_str(&line);
                     text.push('\n');
                 }
-            });
+            }));
         }
         Self {
             text,
             listening: Arc::new(Mutex::new(listening)),
+            readers: Arc::new(Mutex::new(readers)),
         }
     }
 
@@ -176,6 +180,14 @@ impl Output {
     /// All that was written until now.
     pub fn text(&self) -> String {
         self.text.lock().unwrap().clone()
+    }
+
+    /// All that was ever written, by a process that has ended.
+    pub fn complete(&self) -> String {
+        for reader in self.readers.lock().unwrap().drain(..) {
+            reader.join().unwrap();
+        }
+        self.text()
     }
 
     /// The log lines until now.
@@ -251,7 +263,7 @@ impl Server {
             "ended with {status}: {}",
             self.output.text()
         );
-        self.output.text()
+        self.output.complete()
     }
 }
 

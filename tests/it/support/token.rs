@@ -8,10 +8,17 @@ use serde_json::{Value, json};
 
 /// The time, as a token writes it.
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+    now_millis() / 1_000
+}
+
+/// The time in milliseconds, as Lambda writes it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests stamp their own tokens and events"
+)]
+pub fn now_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 /// A token in the making.
