@@ -7,7 +7,12 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Edge, Id, Refusal, RpcError, envelope::Era, reply::Body, server_info_meta};
+use super::{
+    Edge, Id, MODERN_VERSION, Refusal, RpcError,
+    envelope::{Era, declares},
+    reply::Body,
+    server_info_meta,
+};
 use crate::{
     context::{Environment, RuntimeContext},
     telemetry::Metric,
@@ -51,7 +56,7 @@ impl Edge {
                 context.trail().note_outcome("cancelled");
                 return Body::cancelled(id);
             }
-            outcome = self.run(context, params, progress) => outcome,
+            outcome = self.run(context, era, params, progress) => outcome,
         };
         match outcome {
             Ok(answer) => {
@@ -80,6 +85,7 @@ impl Edge {
     async fn run(
         &self,
         context: &Arc<RuntimeContext>,
+        era: Era,
         params: Option<&Bytes>,
         progress: Progress,
     ) -> Result<Result<Output, ToolError>, RpcError> {
@@ -111,6 +117,18 @@ impl Edge {
             ))
         })?;
         context.trail().note_tool(tool.name());
+        if let Some(required) = tool
+            .required()
+            .filter(|required| !declares(params, required))
+        {
+            // What a client declared in a handshake is not remembered, and there is no way to ask it anything.
+            return match era {
+                Era::Modern => Err(RpcError::missing_capability(required)),
+                Era::Legacy => Ok(Err(ToolError::new(format!(
+                    "This tool needs a client of protocol revision {MODERN_VERSION} with the capabilities {required}."
+                )))),
+            };
+        }
         let work = Arc::clone(context).scope(async move { tool.call(arguments, progress).await });
         match tokio::time::timeout(self.tool_timeout, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(answer)) => Ok(answer),

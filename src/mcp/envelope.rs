@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{Id, Registry, RpcError};
 
@@ -291,4 +291,22 @@ pub(super) fn progress_token(params: &Bytes) -> Option<Id> {
     let envelope = Envelope::read(Some(params)).ok()?;
     let token = envelope.meta.progress_token?;
     Id::read(params, token)
+}
+
+/// Whether a request's envelope declares these client capabilities, and what is in them.
+pub(super) fn declares(params: &Bytes, required: &Value) -> bool {
+    fn covers(declared: &Value, required: &Value) -> bool {
+        let Some(required) = required.as_object() else {
+            return declared == required;
+        };
+        required.iter().all(|(name, required)| {
+            declared
+                .get(name)
+                .is_some_and(|declared| covers(declared, required))
+        })
+    }
+    let envelope = Envelope::read(Some(params)).ok();
+    let declared = envelope.and_then(|envelope| envelope.meta.capabilities);
+    let declared = declared.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    declared.is_some_and(|declared| covers(&declared, required))
 }

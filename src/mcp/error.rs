@@ -78,6 +78,17 @@ impl RpcError {
         Self::new(-32020, StatusCode::BAD_REQUEST, message)
     }
 
+    /// -32021: the client did not declare a capability that the call needs.
+    pub fn missing_capability(required: &Value) -> Self {
+        let mut error = Self::new(
+            -32021,
+            StatusCode::BAD_REQUEST,
+            "This tool needs a client capability that the request does not declare.",
+        );
+        error.data = Some(json!({ "requiredCapabilities": required }));
+        error
+    }
+
     /// -32022: a protocol revision that this server does not speak.
     pub fn unsupported_version(requested: &str) -> Self {
         let requested: String = requested.chars().take(64).collect();

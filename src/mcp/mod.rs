@@ -20,7 +20,11 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::join_all};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+    stream::BoxStream,
+};
 use tokio::sync::mpsc;
 
 pub use envelope::{LEGACY_VERSIONS, MODERN_VERSION, Wire};
@@ -29,7 +33,11 @@ pub use message::{Id, Incoming, Message};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Refusal, Reply};
 
-use crate::{context::RuntimeContext, telemetry::Metrics, tools::Progress};
+use crate::{
+    context::RuntimeContext,
+    telemetry::Metrics,
+    tools::{Progress, ProgressUpdate},
+};
 use cancel::InFlight;
 use envelope::Era;
 use message::Kind;
@@ -137,29 +145,24 @@ impl Edge {
         token: Id,
         message: Message,
     ) -> Reply {
-        let (sender, mut reports) = mpsc::channel(PROGRESS_BUFFER);
+        let (sender, reports) = mpsc::channel(PROGRESS_BUFFER);
         let edge = Arc::clone(&self);
-        let mut work =
-            Box::pin(async move { edge.respond(&context, message, Progress::new(sender)).await });
-        let first = tokio::select! {
-            biased;
-            Some(first) = reports.recv() => first,
-            body = &mut work => return body.map_or(Reply::Accepted, Reply::from),
-        };
-        let opening = progress_notification(&token, &first);
-        let rest = futures_util::stream::unfold(Some((work, reports, token)), |state| async {
-            let (mut work, mut reports, token) = state?;
-            tokio::select! {
-                biased;
-                Some(report) = reports.recv() => {
-                    let message = progress_notification(&token, &report);
-                    Some((Some(message), Some((work, reports, token))))
-                }
-                body = &mut work => Some((body.and_then(Body::into_sent), None)),
+        let work = async move { edge.respond(&context, message, Progress::new(sender)).await };
+        let mut steps = steps(work, reports);
+        match steps.next().await {
+            Some(Step::Answer(Some(body))) => Reply::from(body),
+            Some(Step::Answer(None)) | None => Reply::Accepted,
+            Some(report) => {
+                let first = futures_util::stream::once(std::future::ready(report));
+                let messages = first.chain(steps).filter_map(move |step| {
+                    std::future::ready(match step {
+                        Step::Report(report) => Some(progress_notification(&token, &report)),
+                        Step::Answer(body) => body.and_then(Body::into_sent),
+                    })
+                });
+                Reply::Stream(messages.boxed())
             }
-        });
-        let opening = futures_util::stream::once(std::future::ready(opening));
-        Reply::Stream(opening.chain(rest.filter_map(std::future::ready)).boxed())
+        }
     }
 
     /// The answer to one message; `None` to a notification.
@@ -203,6 +206,42 @@ impl Edge {
             }
         }
     }
+}
+
+/// What comes of a request that reports progress.
+enum Step {
+    Report(ProgressUpdate),
+    /// The last one.
+    Answer(Option<Body>),
+}
+
+/// Runs `work` as far as its steps are asked for. All that it reported comes before its answer.
+fn steps(
+    work: impl Future<Output = Option<Body>> + Send + 'static,
+    reports: mpsc::Receiver<ProgressUpdate>,
+) -> BoxStream<'static, Step> {
+    /// The work, or what came of it until that is sent.
+    enum State {
+        Running(BoxFuture<'static, Option<Body>>),
+        Done(Option<Body>),
+        Sent,
+    }
+    let state = (State::Running(work.boxed()), reports);
+    futures_util::stream::unfold(state, |(mut state, mut reports)| async {
+        if let State::Running(work) = &mut state {
+            tokio::select! {
+                biased;
+                Some(report) = reports.recv() => return Some((Step::Report(report), (state, reports))),
+                body = work => state = State::Done(body),
+            }
+        }
+        match (state, reports.try_recv()) {
+            (State::Done(body), Err(_)) => Some((Step::Answer(body), (State::Sent, reports))),
+            (state @ State::Done(_), Ok(report)) => Some((Step::Report(report), (state, reports))),
+            (State::Running(_) | State::Sent, _) => None,
+        }
+    })
+    .boxed()
 }
 
 /// `{"name":…,"version":…}` of this server.

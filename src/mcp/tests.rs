@@ -1,1 +1,99 @@
+//! The edge with tools of its own making: what no tool of ours does yet.
 
+use serde_json::{Value, json, value::to_raw_value};
+
+use super::*;
+use crate::{clock::Clock, tools::Tool};
+
+const DEFINITION: &str = r#"{"inputSchema":{"type":"object"}}"#;
+
+/// An edge with a tool that needs a client with sampling and URL elicitation, and one that reports twice and answers.
+fn edge() -> Arc<Edge> {
+    let definition: Value = serde_json::from_str(DEFINITION).unwrap();
+    let result = || to_raw_value(&json!({ "content": [] })).unwrap();
+    let demanding = Tool::raw(
+        "demanding",
+        &definition,
+        move |_, _| async move { Ok(result()) },
+    );
+    let hasty = Tool::raw("hasty", &definition, move |_, progress| async move {
+        progress.report(1.0, None, "one");
+        progress.report(2.0, None, "two");
+        Ok(result())
+    });
+    let required = json!({ "sampling": {}, "elicitation": { "url": {} } });
+    let registry = Registry::new(vec![demanding.requiring(required), hasty]).unwrap();
+    let metrics = Metrics::off(Clock::system());
+    Arc::new(Edge::new(registry, Duration::from_secs(5), metrics))
+}
+
+/// The messages that answer a call on stdio.
+async fn call(tool: &str, meta: Value) -> Vec<Value> {
+    let edge = edge();
+    let params = json!({ "name": tool, "arguments": {}, "_meta": meta });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let incoming = edge.receive(Wire::Stdio, &body.to_string().into()).unwrap();
+    let context = Arc::new(RuntimeContext::stdio("test".into(), Arc::default()));
+    let delivery = Delivery {
+        streams: true,
+        max_bytes: usize::MAX,
+    };
+    let messages = match edge.answer(context, incoming, delivery).await {
+        Reply::Json { body, .. } => vec![body],
+        Reply::Stream(messages) => messages.collect().await,
+        Reply::Accepted | Reply::Cancelled(_) => Vec::new(),
+    };
+    let read = |message: &Bytes| serde_json::from_slice(message).unwrap();
+    messages.iter().map(read).collect()
+}
+
+fn envelope(capabilities: &Value) -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN_VERSION,
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
+    })
+}
+
+#[tokio::test]
+async fn a_tool_is_not_called_by_a_client_without_the_capabilities_it_needs() {
+    for lacking in [
+        json!({}),
+        json!({ "sampling": {} }),
+        json!({ "sampling": {}, "elicitation": {} }),
+        json!({ "sampling": {}, "elicitation": { "form": {} } }),
+        json!({ "elicitation": { "url": {} } }),
+    ] {
+        let answer = &call("demanding", envelope(&lacking)).await[0];
+        assert_eq!(answer["error"]["code"], -32021, "{lacking}");
+        assert_eq!(
+            answer["error"]["data"],
+            json!({ "requiredCapabilities": { "sampling": {}, "elicitation": { "url": {} } } })
+        );
+    }
+    let more = json!({ "roots": {}, "sampling": { "tools": {} }, "elicitation": { "form": {}, "url": {} } });
+    let answer = &call("demanding", envelope(&more)).await[0];
+    assert!(answer["result"]["content"].is_array(), "{answer}");
+    // -32021 is unknown to the older revisions: their clients get a result to read.
+    let answer = &call("demanding", json!({})).await[0];
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_reported_at_the_last_moment_comes_before_the_answer() {
+    for meta in [json!({}), envelope(&json!({}))] {
+        let mut meta = meta;
+        meta["progressToken"] = json!("token");
+        let messages = call("hasty", meta).await;
+        let [one, two, answer] = &messages[..] else {
+            panic!("three messages: {messages:?}")
+        };
+        for (report, progress) in [(one, 1.0), (two, 2.0)] {
+            let params = &report["params"];
+            assert_eq!(
+                (&params["progressToken"], params["progress"].as_f64()),
+                (&json!("token"), Some(progress))
+            );
+        }
+        assert_eq!(answer["id"], 1);
+    }
+}

@@ -12,9 +12,9 @@ pub mod session;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 pub use error::ToolError;
 pub use progress::{Progress, ProgressUpdate};
@@ -47,6 +47,7 @@ type Run = Box<
 pub struct Tool {
     name: String,
     definition: Box<RawValue>,
+    required: Option<Value>,
     run: Run,
 }
 
@@ -94,12 +95,13 @@ impl Tool {
         Self {
             name: name.to_owned(),
             definition: raw(&definition),
+            required: None,
             run,
         }
     }
 
     /// A tool whose definition is given whole, and whose results are passed on as they are.
-    pub fn raw<F, Fut>(name: &str, definition: &serde_json::Value, run: F) -> Self
+    pub fn raw<F, Fut>(name: &str, definition: &Value, run: F) -> Self
     where
         F: Fn(Box<RawValue>, Progress) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Box<RawValue>, ToolError>> + Send + 'static,
@@ -111,8 +113,16 @@ impl Tool {
         Self {
             name: name.to_owned(),
             definition: raw(definition),
+            required: None,
             run,
         }
+    }
+
+    /// The same tool for clients with these capabilities only: an object as in `clientCapabilities`.
+    #[must_use]
+    pub fn requiring(mut self, capabilities: Value) -> Self {
+        self.required = Some(capabilities);
+        self
     }
 
     /// The name: 1 to 64 of `[A-Za-z0-9_-]`.
@@ -123,6 +133,11 @@ impl Tool {
     /// The tool as `tools/list` shows it.
     pub fn definition(&self) -> &RawValue {
         &self.definition
+    }
+
+    /// The client capabilities without which it is not called.
+    pub fn required(&self) -> Option<&Value> {
+        self.required.as_ref()
     }
 
     /// Calls it with an object of arguments.
@@ -142,12 +157,14 @@ pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
     tools
 }
 
-fn schema<T: JsonSchema>() -> serde_json::Value {
+fn schema<T: JsonSchema>() -> Value {
     // Inlined: some clients do not follow references.
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
+    let settings = SchemaSettings::draft2020_12()
+        .with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        })
+        .with_transform(RecursiveTransform(without_format_of_number));
     let mut schema = settings
         .into_generator()
         .into_root_schema_for::<T>()
@@ -160,8 +177,20 @@ fn schema<T: JsonSchema>() -> serde_json::Value {
     schema
 }
 
+/// Takes out `"format": "uint"` and the like: names of Rust's types, which no validator knows.
+fn without_format_of_number(schema: &mut Schema) {
+    let names = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number"));
+    let is_number = schema.get("type").is_some_and(|kind| match kind {
+        Value::Array(kinds) => kinds.iter().any(names),
+        kind => names(kind),
+    });
+    if is_number {
+        schema.remove("format");
+    }
+}
+
 #[expect(clippy::expect_used, reason = "a JSON value is always JSON text")]
-fn raw(value: &serde_json::Value) -> Box<RawValue> {
+fn raw(value: &Value) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
 }
 
