@@ -21,6 +21,7 @@ mod cancellation;
 mod cli;
 mod faults;
 mod http;
+mod interop;
 mod isolation;
 mod lambda;
 mod leaks;
