@@ -43,3 +43,30 @@ doc: ## Build the code's documentation
 .PHONY: deny
 deny: ## Check licences, sources and advisories (needs cargo-deny)
 	cargo deny check
+
+# The official clients and the official suite, pinned: judges of the wire. npm needs Node 20 to install; what it installs
+# includes the newer Node that the suite wants.
+INTEROP := tests/interop/node_modules
+$(INTEROP)/.installed: tests/interop/package.json tests/interop/package-lock.json tests/interop/.npmrc
+	npm ci --silent --prefix tests/interop
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.run
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+.PHONY: interop
+interop: $(INTEROP)/.installed $(VENV)/.test ## Install the official clients, which the tests call with
+
+CONFORMANCE := target/debug/examples/conformance
+.PHONY: conformance-server
+conformance-server:
+	cargo build --locked --example conformance
+
+.PHONY: conformance
+conformance: $(INTEROP)/.installed conformance-server ## Run the official MCP conformance suite against its baseline
+	@$(PYTHON) tests/conformance/run.py $(CONFORMANCE)
+
+.PHONY: conformance-record
+conformance-record: $(INTEROP)/.installed conformance-server ## Record in the baseline what passes now
+	@$(PYTHON) tests/conformance/run.py --record $(CONFORMANCE)
