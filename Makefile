@@ -34,7 +34,14 @@ fmt: ## Format the code
 .PHONY: lint
 lint: ## Check the format, and lint without a warning
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --package peers --all-targets -- --deny warnings
+
+# The conformance suite comes last: what it finds is best read when all else is right.
+.PHONY: test
+test: interop lint ## Run everything: lints, unit and integration tests, official clients, conformance
+	cargo test --locked
+	$(MAKE) conformance
 
 .PHONY: doc
 doc: ## Build the code's documentation
