@@ -26,10 +26,13 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 const STARTS: usize = 10;
 /// Calls before memory is read.
 const MEMORY_CALLS: usize = 1_000;
-/// Connections, and calls on each of them.
-const LOADS: [(usize, usize); 2] = [(1, 5_000), (32, 1_000)];
+/// Connections, and calls on each of them in a burst.
+const LOADS: [(usize, usize); 2] = [(1, 1_000), (32, 200)];
+/// How often the programs take turns at each load in a round. What a call costs depends on what else the machine does,
+/// and on which of its processors caller and server happen to run: short turns let all have the same luck.
+const BURSTS: usize = 5;
 /// Calls on each connection that are not measured.
-const WARM_UP: usize = 50;
+const WARM_UP: usize = 20;
 /// As many people call.
 const CALLERS: usize = 8;
 
@@ -86,9 +89,7 @@ async fn main() -> Result<()> {
                 first_answer(&mut report, *subject, program, &callers).await?;
             }
         }
-        for (subject, program) in &programs {
-            load(&mut report, *subject, program, &callers).await?;
-        }
+        loads(&mut report, &programs, &callers).await?;
     }
     report.end();
     std::io::stdout().write_all(report.render(arguments.markdown).as_bytes())?;
@@ -113,13 +114,60 @@ async fn first_answer(
     running.stop().await
 }
 
-/// Memory after the first calls, then calls at each load in both eras.
-async fn load(
+/// A program under load, and what is asked of it.
+struct Loaded {
+    subject: Subject,
+    running: Running,
+    meter: Meter,
+    legacy: Vec<Request>,
+    modern: Vec<Request>,
+}
+
+/// Memory after the first calls; then bursts of calls at each load in both eras, in turn.
+async fn loads(
+    report: &mut Report,
+    programs: &[(Subject, Program)],
+    callers: &[Caller],
+) -> Result<()> {
+    let mut all = Vec::new();
+    for (subject, program) in programs {
+        let loaded = start_loaded(report, *subject, program, callers).await?;
+        // How the secret came makes no difference to the calls after it, so one of the two is enough.
+        if *subject == Subject::RolecallEnv {
+            loaded.running.stop().await?;
+        } else {
+            all.push(loaded);
+        }
+    }
+    for (connections, calls) in LOADS {
+        for era in [Era::Legacy, Era::Modern] {
+            for _ in 0..BURSTS {
+                for loaded in &mut all {
+                    for (figure, value) in measure(loaded, era, connections, calls).await? {
+                        report.add(
+                            loaded.subject,
+                            Metric::Load(connections, era, figure),
+                            value,
+                        );
+                    }
+                }
+            }
+        }
+    }
+    for loaded in all {
+        let memory = loaded.running.memory()?;
+        report.add(loaded.subject, Metric::MemoryLoaded, memory.resident);
+        loaded.running.stop().await?;
+    }
+    Ok(())
+}
+
+async fn start_loaded(
     report: &mut Report,
     subject: Subject,
     program: &Program,
     callers: &[Caller],
-) -> Result<()> {
+) -> Result<Loaded> {
     let (running, _) = program.start(Log::File).await?;
     let calls = |era| {
         let request = |caller: &Caller| program.call_request(era, caller);
@@ -131,46 +179,40 @@ async fn load(
     for request in mixed.iter().cycle().take(MEMORY_CALLS) {
         connection.call(request).await?;
     }
-    drop(connection);
     let memory = running.memory()?;
     report.add(subject, Metric::Memory, memory.resident);
     report.add(subject, Metric::MemoryOwn, memory.anonymous);
     report.add(subject, Metric::MemoryPeak, memory.peak);
-    // How the secret came makes no difference to the calls after it, so one of the two is enough.
-    if subject != Subject::RolecallEnv {
-        let mut meter = Meter::new(running.id);
-        for (connections, calls) in LOADS {
-            for (era, requests) in [(Era::Legacy, &legacy), (Era::Modern, &modern)] {
-                let figure = |figure| Metric::Load(connections, era, figure);
-                let measured = measure(&running, &mut meter, requests, connections, calls).await?;
-                for (kind, value) in measured {
-                    report.add(subject, figure(kind), value);
-                }
-            }
-        }
-        report.add(subject, Metric::MemoryLoaded, running.memory()?.resident);
-    }
-    running.stop().await
+    Ok(Loaded {
+        subject,
+        meter: Meter::new(running.id),
+        running,
+        legacy,
+        modern,
+    })
 }
 
 async fn measure(
-    running: &Running,
-    meter: &mut Meter,
-    requests: &[Request],
+    loaded: &mut Loaded,
+    era: Era,
     connections: usize,
     calls: usize,
 ) -> Result<[(Figure, f64); 4]> {
+    let requests = match era {
+        Era::Legacy => &loaded.legacy,
+        Era::Modern => &loaded.modern,
+    };
     let mut open = Vec::new();
     for index in 0..connections {
-        let mut connection = Connection::open(running.address).await?;
+        let mut connection = Connection::open(loaded.running.address).await?;
         for request in requests.iter().cycle().skip(index).take(WARM_UP) {
             connection.call(request).await?;
         }
         open.push(connection);
     }
-    let before = meter.settled().await?;
+    let before = loaded.meter.settled().await?;
     let (elapsed, mut latencies) = client::run(open, requests, calls).await?;
-    let cpu = meter.settled().await?.saturating_sub(before);
+    let cpu = loaded.meter.settled().await?.saturating_sub(before);
     latencies.sort_unstable();
     let at = |share: usize| micros(latencies[(latencies.len() - 1) * share / 100]);
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]

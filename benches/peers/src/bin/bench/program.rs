@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -134,8 +135,7 @@ impl Program {
                 None
             }
             Log::File => {
-                let name = format!("rolecall-bench-{}.log", std::process::id());
-                let path = std::env::temp_dir().join(name);
+                let path = log_path();
                 command.stderr(fs::File::create(&path)?);
                 Some(LogFile(path))
             }
@@ -245,6 +245,14 @@ impl Running {
     pub(crate) async fn stop(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
+}
+
+/// A name of its own for each, as several programs run at once.
+fn log_path() -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("rolecall-bench-{}-{number}.log", std::process::id());
+    std::env::temp_dir().join(name)
 }
 
 struct LogFile(PathBuf);
