@@ -77,3 +77,14 @@ conformance: $(INTEROP)/.installed conformance-server ## Run the official MCP co
 .PHONY: conformance-record
 conformance-record: $(INTEROP)/.installed conformance-server ## Record in the baseline what passes now
 	@$(PYTHON) tests/conformance/run.py --record $(CONFORMANCE)
+
+# Measurement, not a test. Two builds, so that neither program gets the features that the other asks for.
+ROUNDS ?= 5
+BENCH_FLAGS ?=
+.PHONY: bench
+bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=--markdown]
+	cargo build --release --locked -p rolecall
+	cargo build --release --locked -p peers
+	@mkdir -p target/bench
+	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
+	target/release/bench --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)

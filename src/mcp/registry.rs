@@ -135,6 +135,10 @@ struct Call {
 }
 
 fn mirrored(definition: &RawValue) -> Vec<(String, String)> {
+    // Reading a definition again costs every start, and hardly any mirrors.
+    if !definition.get().contains("x-mcp-header") {
+        return Vec::new();
+    }
     let definition: Value = serde_json::from_str(definition.get()).unwrap_or_default();
     let properties = definition
         .pointer("/inputSchema/properties")

@@ -66,12 +66,12 @@ impl Tool {
         F: Fn(In, Progress) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Out, ToolError>> + Send + 'static,
     {
-        let definition = json!({
+        let mut definition = json!({
             "name": name,
             "title": title,
             "description": description,
-            "inputSchema": schema::<In>(),
-            "outputSchema": schema::<Out>(),
+            "inputSchema": null,
+            "outputSchema": null,
             "annotations": {
                 "title": title,
                 "readOnlyHint": true,
@@ -80,6 +80,9 @@ impl Tool {
                 "openWorldHint": effect == Effect::Read,
             },
         });
+        // Moved in: the macro would copy them member by member, at every start.
+        definition["inputSchema"] = schema::<In>();
+        definition["outputSchema"] = schema::<Out>();
         let run: Run = Box::new(move |arguments, progress| {
             let answer =
                 serde_json::from_str::<In>(arguments.get()).map(|input| run(input, progress));
