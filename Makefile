@@ -24,8 +24,10 @@ run: $(VENV)/.run build ## Run the server with an AWS of its own: make run [PORT
 	@$(VENV)/bin/python scripts/run.py $(BINARY) $(PORT)
 
 .PHONY: schema
-schema: build ## Write the configuration's JSON schema to docs/
+schema: build ## Write what is made from types: the configuration's JSON schema, the tools' definitions
 	$(BINARY) schema > docs/config.schema.json
+	$(BINARY) tools > target/definitions.jsonl
+	mv target/definitions.jsonl src/tools/definitions.jsonl
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -177,6 +177,23 @@ impl App {
     }
 }
 
+/// The definitions of our own tools, made from their types: one JSON object a line.
+pub fn tool_definitions(config: &Config, process: &Process) -> String {
+    let clock = Clock::system();
+    let sdk = Arc::new(Sdk::new(&config.aws));
+    let metrics = Metrics::new(&config.telemetry, process, clock);
+    let broker = RoleBroker::new(
+        Arc::clone(&sdk),
+        &config.roles,
+        &secret_loader(&sdk),
+        clock,
+        metrics,
+    );
+    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)));
+    let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
+    definitions.join("\n") + "\n"
+}
+
 /// How the rooms that may not reach AWS read a stored secret.
 pub fn secret_loader(sdk: &Arc<Sdk>) -> LoadSecret {
     let sdk = Arc::clone(sdk);

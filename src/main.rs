@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use rolecall::{
-    app::{App, Authentication, StartError, secret_loader},
+    app::{App, Authentication, StartError, secret_loader, tool_definitions},
     auth::{Hs256Key, mint},
     aws::Sdk,
     clock::Clock,
@@ -41,6 +41,8 @@ enum Command {
     Check,
     /// Print the configuration's JSON schema.
     Schema,
+    /// Print the definitions of the tools, as clients see them: one JSON object a line.
+    Tools,
     /// Mint a development token, signed with the configured HS256 secret.
     Token(Token),
 }
@@ -118,6 +120,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     })?;
     match command {
         Command::Schema => Ok(()),
+        Command::Tools => print(&tool_definitions(&config, &process)),
         Command::Check => print(&format!("{}\n", config.effective())),
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
         Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,

@@ -2,7 +2,7 @@
 //!
 //! Owns [`Registry`]: built once, checked once. The list's JSON is put together then, so that answering it is a copy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -43,14 +43,15 @@ pub enum RegistryError {
 impl Registry {
     /// A registry of these tools, listed in this order.
     pub fn new(tools: Vec<Tool>) -> Result<Self, RegistryError> {
-        let definitions: Vec<&str> = tools.iter().map(|tool| tool.definition().get()).collect();
+        let definitions: Vec<&str> = tools.iter().map(Tool::definition).collect();
         let definitions = definitions.join(",");
         let legacy_list = format!(r#"{{"tools":[{definitions}]}}"#);
         let modern_list = format!(
             r#"{{"resultType":"complete","tools":[{definitions}],"ttlMs":{TTL_MS},"cacheScope":"private",{}}}"#,
             server_info_meta()
         );
-        let mut by_name: HashMap<String, Entry> = HashMap::new();
+        let mut by_name: HashMap<String, Entry> = HashMap::with_capacity(tools.len());
+        let mut folded = HashSet::with_capacity(tools.len());
         for tool in tools {
             let name = tool.name().to_owned();
             let named = (1..=64).contains(&name.len())
@@ -60,10 +61,7 @@ impl Registry {
             if !named {
                 return Err(RegistryError::Name(name));
             }
-            if by_name
-                .keys()
-                .any(|other| other.eq_ignore_ascii_case(&name))
-            {
+            if !folded.insert(name.to_ascii_lowercase()) {
                 return Err(RegistryError::Repeated(name));
             }
             let mirrored = mirrored(tool.definition());
@@ -134,12 +132,12 @@ struct Call {
     arguments: Value,
 }
 
-fn mirrored(definition: &RawValue) -> Vec<(String, String)> {
+fn mirrored(definition: &str) -> Vec<(String, String)> {
     // Reading a definition again costs every start, and hardly any mirrors.
-    if !definition.get().contains("x-mcp-header") {
+    if !definition.contains("x-mcp-header") {
         return Vec::new();
     }
-    let definition: Value = serde_json::from_str(definition.get()).unwrap_or_default();
+    let definition: Value = serde_json::from_str(definition).unwrap_or_default();
     let properties = definition
         .pointer("/inputSchema/properties")
         .and_then(Value::as_object);

@@ -4,18 +4,20 @@
 //! come a call's arguments; out goes an [`Output`], or a [`ToolError`] whose text tells a model what to do next. A tool
 //! reads its caller's context in its first line and passes values from there.
 
+mod definition;
 mod error;
 mod progress;
 pub mod quilt;
 pub mod session;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
+use definition::Declaration;
 pub use error::ToolError;
 pub use progress::{Progress, ProgressUpdate};
 
@@ -46,7 +48,10 @@ type Run = Box<
 /// A tool.
 pub struct Tool {
     name: String,
-    definition: Box<RawValue>,
+    /// JSON.
+    definition: Cow<'static, str>,
+    /// How to make the definition anew, if its schemas come from types.
+    declaration: Option<Declaration>,
     required: Option<Value>,
     run: Run,
 }
@@ -54,9 +59,9 @@ pub struct Tool {
 impl Tool {
     /// A tool of a function from `In` to `Out`. The definition's schemas come from the two types.
     pub fn new<In, Out, F, Fut>(
-        name: &str,
-        title: &str,
-        description: &str,
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
         effect: Effect,
         run: F,
     ) -> Self
@@ -66,23 +71,7 @@ impl Tool {
         F: Fn(In, Progress) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Out, ToolError>> + Send + 'static,
     {
-        let mut definition = json!({
-            "name": name,
-            "title": title,
-            "description": description,
-            "inputSchema": null,
-            "outputSchema": null,
-            "annotations": {
-                "title": title,
-                "readOnlyHint": true,
-                "destructiveHint": false,
-                "idempotentHint": true,
-                "openWorldHint": effect == Effect::Read,
-            },
-        });
-        // Moved in: the macro would copy them member by member, at every start.
-        definition["inputSchema"] = schema::<In>();
-        definition["outputSchema"] = schema::<Out>();
+        let declaration = Declaration::of::<In, Out>(name, title, description, effect);
         let run: Run = Box::new(move |arguments, progress| {
             let answer =
                 serde_json::from_str::<In>(arguments.get()).map(|input| run(input, progress));
@@ -97,7 +86,8 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
-            definition: raw(&definition),
+            definition: declaration.definition(),
+            declaration: Some(declaration),
             required: None,
             run,
         }
@@ -115,7 +105,8 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
-            definition: raw(definition),
+            definition: definition.to_string().into(),
+            declaration: None,
             required: None,
             run,
         }
@@ -133,9 +124,17 @@ impl Tool {
         &self.name
     }
 
-    /// The tool as `tools/list` shows it.
-    pub fn definition(&self) -> &RawValue {
+    /// The tool as `tools/list` shows it: JSON.
+    pub fn definition(&self) -> &str {
         &self.definition
+    }
+
+    /// The same, made anew from the types.
+    pub fn fresh_definition(&self) -> Cow<'_, str> {
+        match &self.declaration {
+            Some(declaration) => declaration.fresh().into(),
+            None => self.definition().into(),
+        }
     }
 
     /// The client capabilities without which it is not called.
@@ -158,43 +157,6 @@ pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
     let mut tools = session::tools(aws);
     tools.extend(quilt::tools(aws));
     tools
-}
-
-fn schema<T: JsonSchema>() -> Value {
-    // Inlined: some clients do not follow references.
-    let settings = SchemaSettings::draft2020_12()
-        .with(|settings| {
-            settings.inline_subschemas = true;
-            settings.meta_schema = None;
-        })
-        .with_transform(RecursiveTransform(without_format_of_number));
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value();
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("title");
-        // A type without fields has no properties; clients want the member all the same.
-        object.entry("properties").or_insert_with(|| json!({}));
-    }
-    schema
-}
-
-/// Takes out `"format": "uint"` and the like: names of Rust's types, which no validator knows.
-fn without_format_of_number(schema: &mut Schema) {
-    let names = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number"));
-    let is_number = schema.get("type").is_some_and(|kind| match kind {
-        Value::Array(kinds) => kinds.iter().any(names),
-        kind => names(kind),
-    });
-    if is_number {
-        schema.remove("format");
-    }
-}
-
-#[expect(clippy::expect_used, reason = "a JSON value is always JSON text")]
-fn raw(value: &Value) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
 }
 
 /// The arguments of a tool that takes none.
