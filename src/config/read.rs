@@ -121,6 +121,7 @@ pub(super) fn read<T: DeserializeOwned>(
 
 /// Replaces each `{"$env":"NAME"}` by the value of the variable, and takes out what cannot be used.
 fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes: &mut Mistakes) {
+    let is_root = path.is_empty();
     match value {
         Value::Object(object) => {
             let names: Vec<String> = object.keys().cloned().collect();
@@ -133,6 +134,12 @@ fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes
                 let Some(member) = object.get_mut(&name) else {
                     continue;
                 };
+                // serde would read a section from a list, by the order of its fields.
+                if is_root && member.is_array() {
+                    mistakes.add(&path, "expected an object");
+                    object.remove(&name);
+                    continue;
+                }
                 if !usable(member, &path, lookup, mistakes) {
                     object.remove(&name);
                 }
@@ -141,7 +148,11 @@ fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes
         Value::Array(items) => {
             // A list keeps its length, so that later mistakes name the right item; `items` passes over the gaps.
             for (index, item) in items.iter_mut().enumerate() {
-                if !usable(item, &format!("{path}[{index}]"), lookup, mistakes) {
+                let path = format!("{path}[{index}]");
+                if item.is_array() {
+                    mistakes.add(path, "expected no list within a list");
+                    *item = Value::Null;
+                } else if !usable(item, &path, lookup, mistakes) {
                     *item = Value::Null;
                 }
             }
@@ -236,8 +247,11 @@ fn without_value(message: &str) -> String {
     if !repeats.iter().any(|form| message.starts_with(form)) {
         return message.to_owned();
     }
-    match message.rfind(", expected ") {
-        Some(at) => message[at + 2..].to_owned(),
+    match message.rsplit_once(", expected ") {
+        // serde names Rust's types, which mean nothing to whoever wrote the document.
+        Some((_, expected)) if expected.starts_with("struct ") => "expected an object".to_owned(),
+        Some((_, "a sequence")) => "expected a list".to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
         None => "not of the expected type".to_owned(),
     }
 }
