@@ -28,6 +28,11 @@ pub enum AwsError {
     /// The process has no credentials of its own.
     #[error("This server has no AWS credentials. Whoever runs it must configure them.")]
     NoCredentials,
+    /// Nothing says which region to ask in.
+    #[error(
+        "No AWS region is set. Whoever runs this server must set AWS_REGION, or aws.region in its configuration."
+    )]
+    NoRegion,
     /// The bucket, object, or other thing does not exist.
     #[error("AWS does not know the {0}.")]
     NotFound(&'static str),

@@ -35,13 +35,19 @@ impl Aws {
 
     /// The AWS session of a call: with the credentials of its caller, or none at all.
     pub async fn session(&self, context: &RuntimeContext) -> Result<Session, SessionError> {
-        match context.authority()? {
+        let authority = context.authority()?;
+        let shared = self.sdk.shared().await;
+        // The SDK would say so too, in a form that cannot be told from an outage.
+        if shared.region().is_none() {
+            return Err(AwsError::NoRegion.into());
+        }
+        match authority {
             Authority::Role(role) => {
                 let assumed = self.broker.assume(role, context.request_id()).await?;
                 context.trail().note_role_session(assumed.session_name());
-                Ok(Session::of_role(assumed, self.sdk.shared().await))
+                Ok(Session::of_role(assumed, shared))
             }
-            Authority::Process => Ok(Session::of_process(self.sdk.shared().await)),
+            Authority::Process => Ok(Session::of_process(shared)),
         }
     }
 

@@ -270,6 +270,26 @@ fn nothing_listens_where_aws_should_be() {
 }
 
 #[test]
+fn a_server_without_a_region_says_so() {
+    limited(async {
+        let mut setup = Setup::new().with("/auth/issuers/0/hs256", world().secret.as_str());
+        setup.environment.retain(|(name, _)| name != "AWS_REGION");
+        setup
+            .environment
+            .push(("HOME".to_owned(), "/nonexistent".to_owned()));
+        let server = setup.start();
+        for tool in ["auth_status", "bucket_list"] {
+            let text = server
+                .user("alice")
+                .call(tool, json!({}))
+                .await
+                .tool_error();
+            assert!(text.starts_with("No AWS region is set."), "{text}");
+        }
+    });
+}
+
+#[test]
 fn a_server_without_credentials_of_its_own_says_so() {
     limited(async {
         let mut setup = Setup::new().with("/auth/issuers/0/hs256", world().secret.as_str());
