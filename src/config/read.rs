@@ -25,10 +25,14 @@ pub struct Mistake {
 }
 
 impl Mistakes {
-    /// Notes a mistake at `path`, unless one is already known there: the first is the cause of the rest.
+    /// Notes a mistake at `path`, unless one is already known there or above: the first is the cause of the rest.
     pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         let path = path.into();
-        if !self.0.iter().any(|known| known.path == path) {
+        let covers = |known: &Mistake| {
+            path.strip_prefix(&known.path)
+                .is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+        };
+        if !self.0.iter().any(covers) {
             self.0.push(Mistake {
                 path,
                 message: message.into(),
@@ -205,6 +209,16 @@ fn variable(name: &str, lookup: Lookup<'_>) -> Result<String, String> {
         Some(value) if value.is_empty() => Err(format!("the variable {name} is empty")),
         Some(value) => Ok(value),
     }
+}
+
+/// Reads a list of sections, where defaults stand for those that [`read`] has taken out: later mistakes name the right one.
+pub(super) fn sections<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Option<T>>::deserialize(deserializer)?
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect())
 }
 
 /// Reads a list whose unusable items [`read`] has taken out.

@@ -112,6 +112,17 @@ fn a_document_that_is_not_json_is_named_by_place() {
 }
 
 #[test]
+fn a_mistake_names_the_right_item_of_a_list() {
+    assert_eq!(
+        mistakes(r#"{"auth":{"issuers":["hunter2",{"issuer":"i","audience":"a"}]}}"#),
+        [
+            "auth.issuers[0]: expected an object",
+            r#"auth.issuers[1].hs256: is required: {"$secret":"<Secrets Manager ARN>"}"#,
+        ]
+    );
+}
+
+#[test]
 fn a_list_is_no_section() {
     assert_eq!(
         mistakes(
