@@ -51,8 +51,8 @@ impl Aws {
         }
     }
 
-    /// Runs `call` in the caller's session. Credentials that AWS calls expired are dropped, assumed anew and tried
-    /// once more.
+    /// Runs `call` in the caller's session. Where AWS calls credentials expired, the role's or our own, what is cached is
+    /// dropped, and all of it is tried once more.
     pub async fn call<T, F>(
         &self,
         context: &RuntimeContext,
@@ -61,14 +61,15 @@ impl Aws {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        match call(self.session(context).await?).await {
-            Err(AwsError::Expired) => {
+        let attempt = async || Ok(call(self.session(context).await?).await?);
+        match attempt().await {
+            Err(SessionError::Aws(AwsError::Expired)) => {
                 if let Ok(Authority::Role(role)) = context.authority() {
                     self.broker.forget(role).await?;
                 }
-                Ok(call(self.session(context).await?).await?)
+                attempt().await
             }
-            answered => Ok(answered?),
+            answered => answered,
         }
     }
 
