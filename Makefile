@@ -2,7 +2,8 @@
 PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
-BINARY := target/debug/rolecall
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET)/debug/rolecall
 # No step may fetch a toolchain of its own accord.
 export RUSTUP_AUTO_INSTALL := 0
 
@@ -67,7 +68,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 .PHONY: interop
 interop: $(INTEROP)/.installed $(VENV)/.test ## Install the official clients, which the tests call with
 
-CONFORMANCE := target/debug/examples/conformance
+CONFORMANCE := $(TARGET)/debug/examples/conformance
 .PHONY: conformance-server
 conformance-server:
 	cargo build --locked --example conformance

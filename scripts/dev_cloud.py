@@ -1,4 +1,7 @@
-"""An AWS to develop against: moto with two accounts, each with a role and a bucket, and a JWT secret.
+"""An AWS to develop against: moto with two accounts, each with roles and a bucket, and a JWT secret.
+
+It checks signatures and permissions as AWS does: a role may read its own account's bucket only, and Rolecall's user may
+read the secret and assume roles.
 
 Run as a program, it prints one JSON line that describes the world it made, and serves it until its standard input
 ends: whoever started it holds the other end, so it never outlives them.
@@ -8,6 +11,7 @@ import json
 import logging
 import secrets
 import sys
+import urllib.request
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -36,18 +40,12 @@ PEOPLE = [
         },
     },
 ]
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"AWS": "*"},
-                "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-            }
-        ],
-    }
-)
+ASSUME = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+
+
+def policy(*statements: dict) -> str:
+    """An IAM policy that allows these statements."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow"} | one for one in statements]})
 
 
 def client(service: str, endpoint: str, credentials: dict | None = None):
@@ -72,7 +70,17 @@ def seed_person(endpoint: str, person: dict) -> dict:
     for role in person["roles"]:
         path, name = role.rpartition("/")[0], role.rpartition("/")[2]
         made = iam.create_role(
-            RoleName=name, Path=f"/{path}/" if path else "/", AssumeRolePolicyDocument=TRUST
+            RoleName=name,
+            Path=f"/{path}/" if path else "/",
+            AssumeRolePolicyDocument=policy({"Principal": {"AWS": "*"}, "Action": ASSUME}),
+        )
+        iam.put_role_policy(
+            RoleName=name,
+            PolicyName="own-bucket",
+            PolicyDocument=policy(
+                {"Action": "s3:ListAllMyBuckets", "Resource": "*"},
+                {"Action": ["s3:ListBucket", "s3:GetObject"], "Resource": f"arn:aws:s3:::{person['bucket']}*"},
+            ),
         )
         roles.append(made["Role"]["Arn"])
     s3 = client("s3", endpoint, credentials)
@@ -86,6 +94,27 @@ def seed_person(endpoint: str, person: dict) -> dict:
         "bucket": person["bucket"],
         "keys": sorted(person["objects"]),
     }
+
+
+def seed_server(endpoint: str) -> dict:
+    """Makes the user that Rolecall runs as, and gives its access key."""
+    iam = client("iam", endpoint)
+    iam.create_user(UserName="rolecall")
+    iam.put_user_policy(
+        UserName="rolecall",
+        PolicyName="rolecall",
+        PolicyDocument=policy({"Action": [*ASSUME, "secretsmanager:*"], "Resource": "*"}),
+    )
+    key = iam.create_access_key(UserName="rolecall")["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def enforce(endpoint: str) -> None:
+    """Lets moto check every request from now on. Until then it believes everyone."""
+    order = urllib.request.Request(
+        f"{endpoint}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}
+    )
+    urllib.request.urlopen(order).close()
 
 
 def start() -> tuple[ThreadedMotoServer, dict]:
@@ -104,7 +133,9 @@ def start() -> tuple[ThreadedMotoServer, dict]:
         "region": REGION,
         "jwt_secret": secret["ARN"],
         "people": [seed_person(endpoint, person) for person in PEOPLE],
+        "credentials": seed_server(endpoint),
     }
+    enforce(endpoint)
     return server, world
 
 
@@ -113,8 +144,7 @@ def environment(world: dict) -> dict:
     return {
         "AWS_ENDPOINT_URL": world["endpoint"],
         "AWS_REGION": world["region"],
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        **world["credentials"],
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 

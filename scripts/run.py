@@ -20,19 +20,22 @@ CALL = """curl -s {url} \\
   -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"bucket_objects_list","arguments":{{"bucket":"{bucket}"}}}}}}'"""
 
 
-def check_port(port: int) -> None:
-    """Ends with a sentence if the port is taken."""
+def checked_port(text: str) -> int:
+    """The port. Ends with a sentence if it is none, or is taken."""
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        sys.exit("PORT must be a number from 1 to 65535: make run PORT=8081")
+    port = int(text)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            sys.exit(f"Port {port} cannot be used ({error.strerror}). Take another: make run PORT=8081")
+            sys.exit(f"Port {port} cannot be used ({error.strerror}). Take another: make run PORT={port % 65535 + 1}")
+    return port
 
 
 def main() -> int:
-    binary, port = sys.argv[1], int(sys.argv[2])
-    check_port(port)
+    binary, port = sys.argv[1], checked_port(sys.argv[2])
     print("Starting an AWS of our own (moto) with two accounts …", flush=True)
     cloud, world = dev_cloud.start()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -68,4 +71,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # Before there was a server to wait for.
+        sys.exit(130)

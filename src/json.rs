@@ -61,9 +61,18 @@ pub fn check(document: &[u8]) -> Result<(), Fault> {
     })
 }
 
-/// Checks a document and reads it into a type: for small documents whose every member we own.
+/// Whether a document, or a part of one, is an object as far as its first byte shows. A struct that serde derives reads
+/// an array as well, member by member in the order of its fields: whoever means an object asks this first.
+pub fn is_object(document: &[u8]) -> bool {
+    document.trim_ascii_start().starts_with(b"{")
+}
+
+/// Checks a document, which must be an object, and reads it into a type: for small ones whose every member we own.
 pub fn read<'de, T: Deserialize<'de>>(document: &'de [u8]) -> Result<T, ReadError> {
     check(document)?;
+    if !is_object(document) {
+        return Err(ReadError::NotAnObject);
+    }
     serde_json::from_slice(document).map_err(ReadError::Shape)
 }
 
@@ -73,6 +82,9 @@ pub enum ReadError {
     /// The document breaks the rules of this module.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// It is JSON, and no object.
+    #[error("not an object")]
+    NotAnObject,
     /// It is JSON, but not of the expected shape. The inner message may repeat values: never show it.
     #[error("not of the expected shape")]
     Shape(#[source] serde_json::Error),

@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use rolecall::{
     app::{App, Authentication, StartError, secret_loader, tool_definitions},
     auth::{Hs256Key, mint},
     aws::Sdk,
     clock::Clock,
-    config::{Config, Process, SecretSetting},
+    config::{Config, Process, SecretSetting, arn::RoleArn},
     telemetry::{self, Output},
 };
 
@@ -60,11 +60,11 @@ struct Serve {
 #[derive(Args)]
 struct Token {
     /// The `sub` claim.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     /// A role's ARN. Given more than once, the first is the token's own and the others can be selected.
     #[arg(long, value_name = "ARN")]
-    role: Vec<String>,
+    role: Vec<RoleArn>,
     /// The issuer, where more than one is configured.
     #[arg(long)]
     issuer: Option<String>,
@@ -238,6 +238,12 @@ async fn mint_token(config: &Config, token: Token) -> Result<(), Failure> {
             .find(|issuer| issuer.issuer == *name)
             .ok_or_else(|| Failure::Usage("--issuer names no configured issuer".to_owned()))?,
     };
+    let longest = issuer.max_lifetime_seconds.get();
+    if token.ttl > longest {
+        return Err(Failure::Usage(format!(
+            "--ttl is longer than this issuer's tokens may last: {longest} s (maxLifetimeSeconds)"
+        )));
+    }
     let secret = match &issuer.hs256 {
         Some(SecretSetting::Plain(secret)) => secret.clone(),
         Some(SecretSetting::Stored(stored)) => {
@@ -265,7 +271,7 @@ async fn mint_token(config: &Config, token: Token) -> Result<(), Failure> {
     });
     if let Some(own) = token.role.first() {
         claims["role_arn"] = own.as_str().into();
-        claims["roles"] = token.role.into();
+        claims["roles"] = token.role.iter().map(RoleArn::as_str).collect();
     }
     print(&format!("{}\n", mint(&claims, &key)))
 }

@@ -115,6 +115,10 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
                 }
                 None => None,
             };
+            if fallback.is_none() {
+                // What serves nobody is not held: `is_missing` must not take it for a value.
+                state.value = None;
+            }
             (state.join_or_start(now, load), fallback)
         };
         match (self.land(flight, now).await, fallback) {
@@ -325,7 +329,9 @@ mod tests {
         assert_eq!(source.loads(), 2, "stale: one attempt per cool-down");
         assert_eq!(*value.current(110, || source.load()).await.unwrap(), 1);
         assert_eq!(source.loads(), 3);
+        assert!(!value.is_missing(), "it still serves");
         assert_eq!(value.current(1000, || source.load()).await, Err("down"));
+        assert!(value.is_missing());
     }
 
     #[tokio::test]

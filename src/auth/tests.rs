@@ -287,9 +287,10 @@ async fn payloads_must_be_strict_json() {
         "[".repeat(200),
         "]".repeat(200)
     );
-    let payloads: [&[u8]; 8] = [
+    let payloads: [&[u8]; 9] = [
         b"",
         b"[]",
+        br#"["quilt-frontend"]"#,
         b"\"quilt-frontend\"",
         br#"{"iss":"quilt-frontend","iss":"other"}"#,
         &good
@@ -320,6 +321,8 @@ async fn headers_that_ask_for_something_else_are_refused() {
     for header in [
         r#"{"alg":"HS256","crit":["exp"]}"#,
         r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","b64":null}"#,
         r#"{"alg":"HS256","b64":false}"#,
         r#"{"alg":"HS256","b64":true}"#,
         r#"{"alg":"HS256","typ":"JWS"}"#,
@@ -339,6 +342,7 @@ async fn headers_that_ask_for_something_else_are_refused() {
         r#"{"alg":"ES256"}"#,
         r#"{"alg":"EdDSA"}"#,
         "[]",
+        r#"["HS256","JWT",null,null,null]"#,
         "",
     ] {
         let token = key(SECRET).sign(header.as_bytes(), claims().to_string().as_bytes());

@@ -9,7 +9,7 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{AuthError, Rejection};
 use crate::json;
@@ -95,8 +95,15 @@ struct Header {
     typ: Option<String>,
     #[serde(default, rename = "kid")]
     _kid: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
     b64: Option<IgnoredAny>,
+}
+
+/// Tells `null` from an absent member.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]

@@ -40,7 +40,7 @@ const DENIED_FOR: u64 = 30;
 const MAX_CHAINED_SECONDS: u64 = 3_600;
 /// The shortest session that STS grants.
 const MIN_SECONDS: u64 = 900;
-/// All that one assumption may take, own identity and external id included.
+/// All that one assumption may take, our own identity included. The external id, if it is stored, is read before.
 const BUDGET: Duration = Duration::from_secs(9);
 /// Callers whose roles are kept.
 const MAX_ENTRIES: u64 = 10_000;

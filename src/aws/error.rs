@@ -28,9 +28,14 @@ pub enum AwsError {
     /// The process has no credentials of its own.
     #[error("This server has no AWS credentials. Whoever runs it must configure them.")]
     NoCredentials,
-    /// The bucket, object, or other thing does not exist.
-    #[error("AWS does not know the {0}.")]
-    NotFound(&'static str),
+    /// Nothing says which region to ask in.
+    #[error(
+        "No AWS region is set. Whoever runs this server must set AWS_REGION, or aws.region in its configuration."
+    )]
+    NoRegion,
+    /// The bucket does not exist.
+    #[error("AWS does not know the bucket. Check its name.")]
+    NoBucket,
     /// Any other refusal, by its error code.
     #[error("AWS refused the request ({0}).")]
     Refused(String),
@@ -120,8 +125,7 @@ impl AwsError {
                 Self::Busy
             }
             (SdkError::ServiceError(_), _) if status == Some(301) => Self::OtherRegion(region),
-            (SdkError::ServiceError(_), Some("NoSuchBucket")) => Self::NotFound("bucket"),
-            (SdkError::ServiceError(_), Some("NoSuchKey" | "NotFound")) => Self::NotFound("object"),
+            (SdkError::ServiceError(_), Some("NoSuchBucket")) => Self::NoBucket,
             (SdkError::ServiceError(_), Some(code)) => {
                 Self::Refused(code.chars().take(64).collect())
             }

@@ -35,18 +35,24 @@ impl Aws {
 
     /// The AWS session of a call: with the credentials of its caller, or none at all.
     pub async fn session(&self, context: &RuntimeContext) -> Result<Session, SessionError> {
-        match context.authority()? {
+        let authority = context.authority()?;
+        let shared = self.sdk.shared().await;
+        // The SDK would say so too, in a form that cannot be told from an outage.
+        if shared.region().is_none() {
+            return Err(AwsError::NoRegion.into());
+        }
+        match authority {
             Authority::Role(role) => {
                 let assumed = self.broker.assume(role, context.request_id()).await?;
                 context.trail().note_role_session(assumed.session_name());
-                Ok(Session::of_role(assumed, self.sdk.shared().await))
+                Ok(Session::of_role(assumed, shared))
             }
-            Authority::Process => Ok(Session::of_process(self.sdk.shared().await)),
+            Authority::Process => Ok(Session::of_process(shared)),
         }
     }
 
-    /// Runs `call` in the caller's session. Credentials that AWS calls expired are dropped, assumed anew and tried
-    /// once more.
+    /// Runs `call` in the caller's session. Where AWS calls credentials expired, the role's or our own, what is cached is
+    /// dropped, and all of it is tried once more.
     pub async fn call<T, F>(
         &self,
         context: &RuntimeContext,
@@ -55,14 +61,15 @@ impl Aws {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        match call(self.session(context).await?).await {
-            Err(AwsError::Expired) => {
+        let attempt = async || Ok(call(self.session(context).await?).await?);
+        match attempt().await {
+            Err(SessionError::Aws(AwsError::Expired)) => {
                 if let Ok(Authority::Role(role)) = context.authority() {
                     self.broker.forget(role).await?;
                 }
-                Ok(call(self.session(context).await?).await?)
+                attempt().await
             }
-            answered => Ok(answered?),
+            answered => answered,
         }
     }
 

@@ -25,10 +25,14 @@ pub struct Mistake {
 }
 
 impl Mistakes {
-    /// Notes a mistake at `path`, unless one is already known there: the first is the cause of the rest.
+    /// Notes a mistake at `path`, unless one is already known there or above: the first is the cause of the rest.
     pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         let path = path.into();
-        if !self.0.iter().any(|known| known.path == path) {
+        let covers = |known: &Mistake| {
+            path.strip_prefix(&known.path)
+                .is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+        };
+        if !self.0.iter().any(covers) {
             self.0.push(Mistake {
                 path,
                 message: message.into(),
@@ -121,6 +125,7 @@ pub(super) fn read<T: DeserializeOwned>(
 
 /// Replaces each `{"$env":"NAME"}` by the value of the variable, and takes out what cannot be used.
 fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes: &mut Mistakes) {
+    let is_root = path.is_empty();
     match value {
         Value::Object(object) => {
             let names: Vec<String> = object.keys().cloned().collect();
@@ -133,6 +138,12 @@ fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes
                 let Some(member) = object.get_mut(&name) else {
                     continue;
                 };
+                // serde would read a section from a list, by the order of its fields.
+                if is_root && member.is_array() {
+                    mistakes.add(&path, "expected an object");
+                    object.remove(&name);
+                    continue;
+                }
                 if !usable(member, &path, lookup, mistakes) {
                     object.remove(&name);
                 }
@@ -141,7 +152,11 @@ fn resolve_variables(value: &mut Value, path: &str, lookup: Lookup<'_>, mistakes
         Value::Array(items) => {
             // A list keeps its length, so that later mistakes name the right item; `items` passes over the gaps.
             for (index, item) in items.iter_mut().enumerate() {
-                if !usable(item, &format!("{path}[{index}]"), lookup, mistakes) {
+                let path = format!("{path}[{index}]");
+                if item.is_array() {
+                    mistakes.add(path, "expected no list within a list");
+                    *item = Value::Null;
+                } else if !usable(item, &path, lookup, mistakes) {
                     *item = Value::Null;
                 }
             }
@@ -196,6 +211,16 @@ fn variable(name: &str, lookup: Lookup<'_>) -> Result<String, String> {
     }
 }
 
+/// Reads a list of sections, where defaults stand for those that [`read`] has taken out: later mistakes name the right one.
+pub(super) fn sections<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Option<T>>::deserialize(deserializer)?
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect())
+}
+
 /// Reads a list whose unusable items [`read`] has taken out.
 pub(super) fn items<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -236,8 +261,11 @@ fn without_value(message: &str) -> String {
     if !repeats.iter().any(|form| message.starts_with(form)) {
         return message.to_owned();
     }
-    match message.rfind(", expected ") {
-        Some(at) => message[at + 2..].to_owned(),
+    match message.rsplit_once(", expected ") {
+        // serde names Rust's types, which mean nothing to whoever wrote the document.
+        Some((_, expected)) if expected.starts_with("struct ") => "expected an object".to_owned(),
+        Some((_, "a sequence")) => "expected a list".to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
         None => "not of the expected type".to_owned(),
     }
 }

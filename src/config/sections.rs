@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     arn::RolePattern,
-    read::{Mistakes, items},
+    read::{Mistakes, items, sections},
     secret::SecretSetting,
     types::{Bounded, Host, Origin, PublicUrl},
 };
@@ -49,7 +49,7 @@ impl Default for ServerSection {
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct AuthSection {
     /// The issuers whose tokens are accepted. A token is judged by the one that its `iss` claim names, and by no other.
-    #[serde(deserialize_with = "items")]
+    #[serde(deserialize_with = "sections")]
     pub issuers: Vec<IssuerSection>,
 }
 

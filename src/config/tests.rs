@@ -74,13 +74,13 @@ fn all_mistakes_are_named_at_once_and_no_value_is_repeated() {
         "auth.issuers[1].audience: is required",
         "auth.issuers[1].hs256: not a secret's ARN",
         "auth.issuers[1].maxLifetimeSeconds: expected a whole number from 60",
-        "auth.issuers[2]: expected struct IssuerSection",
+        "auth.issuers[2]: expected an object",
         "auth.issuers[3]: must not be null",
         "roles.allow[0]: not a role ARN, nor one that ends in `*`",
         "roles.header: expected `select` or `off`",
         "roles.externalId: must be 2 to 1,224 letters",
         "aws.region: the variable AWS_REGION belongs to AWS",
-        "telemetry: expected struct TelemetrySection",
+        "telemetry: expected an object",
         "tenants: unknown field `tenants`, expected one of",
     ];
     for line in expected {
@@ -108,6 +108,31 @@ fn a_document_that_is_not_json_is_named_by_place() {
     assert_eq!(
         mistakes(r#"{"auth":{},"auth":{}}"#),
         ["configuration: an object has the same member twice (line 1, column 17)"]
+    );
+}
+
+#[test]
+fn a_mistake_names_the_right_item_of_a_list() {
+    assert_eq!(
+        mistakes(r#"{"auth":{"issuers":["hunter2",{"issuer":"i","audience":"a"}]}}"#),
+        [
+            "auth.issuers[0]: expected an object",
+            r#"auth.issuers[1].hs256: is required: {"$secret":"<Secrets Manager ARN>"}"#,
+        ]
+    );
+}
+
+#[test]
+fn a_list_is_no_section() {
+    assert_eq!(
+        mistakes(
+            r#"{"server":[],"auth":{"issuers":[["i","a","hunter2-hunter2-hunter2-hunter2-hunter2"]]},"roles":{"allow":{}}}"#
+        ),
+        [
+            "server: expected an object",
+            "auth.issuers[0]: expected no list within a list",
+            "roles.allow: expected a list",
+        ]
     );
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn check_host(
     request: Request,
     next: Next,
 ) -> Response<Body> {
-    if request.uri().path() == "/healthz" {
+    if known_path(request.uri().path()) == "/healthz" {
         return next.run(request).await;
     }
     // HTTP/2 has `:authority` in the header's place; where both come, both must be ours.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{Id, Registry, RpcError};
+use crate::json;
 
 /// The stateless revision.
 pub const MODERN_VERSION: &str = "2026-07-28";
@@ -96,8 +97,10 @@ impl<'a> Envelope<'a> {
             .map_err(|_| RpcError::invalid_request("`params` must be an object."))?;
         let meta = match params.meta {
             None => Meta::default(),
-            Some(meta) => serde_json::from_str(meta.get())
-                .map_err(|_| RpcError::envelope("`params._meta` must be an object."))?,
+            Some(meta) => Some(meta.get())
+                .filter(|meta| json::is_object(meta.as_bytes()))
+                .and_then(|meta| serde_json::from_str(meta).ok())
+                .ok_or_else(|| RpcError::envelope("`params._meta` must be an object."))?,
         };
         Ok(Self {
             params: Some(params),

@@ -181,8 +181,10 @@ fn batch(
 /// Reads one message, whose text is all of `body` or a part of it.
 fn one(wire: Wire<'_>, body: &Bytes, text: &[u8], registry: &Registry) -> Result<Message, Refusal> {
     let nameless = |message: &'static str| Refusal::nameless(RpcError::invalid_request(message));
-    let members: Members<'_> =
-        serde_json::from_slice(text).map_err(|_| nameless("A JSON-RPC message is an object."))?;
+    let members: Members<'_> = Some(text)
+        .filter(|text| json::is_object(text))
+        .and_then(|text| serde_json::from_slice(text).ok())
+        .ok_or_else(|| nameless("A JSON-RPC message is an object."))?;
     let id = match members.id {
         None => None,
         Some(raw) => Some(Id::read(body, raw).ok_or_else(|| {

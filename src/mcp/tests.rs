@@ -97,3 +97,21 @@ async fn what_is_reported_at_the_last_moment_comes_before_the_answer() {
         assert_eq!(answer["id"], 1);
     }
 }
+
+#[test]
+fn an_array_is_no_object_even_if_its_items_are_in_the_order_of_our_fields() {
+    let refusal = |body: Value| {
+        let incoming = edge().receive(Wire::Stdio, &body.to_string().into());
+        match incoming {
+            Ok(Incoming::Batch(messages)) => messages.into_iter().find_map(Result::err),
+            Ok(Incoming::One(_)) => None,
+            Err(refusal) => Some(refusal),
+        }
+    };
+    let message = json!([["2.0", 1, "ping", {}, null, null]]);
+    assert_eq!(refusal(message).unwrap().error.code, -32600);
+    let meta = json!([MODERN_VERSION, {}, {}, null]);
+    let params = json!({ "name": "hasty", "_meta": meta });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    assert_eq!(refusal(call).unwrap().error.code, -32602);
+}

@@ -1,6 +1,6 @@
 """The Python client as a program: does what the first line of its standard input says, and prints one line of what it saw.
 
-It judges nothing; tests/it/interop does. Both lines are described in tests/it/interop/driver.rs.
+It judges nothing; tests/it/interop does. Both lines are described in tests/it/interop/client.rs.
 """
 
 import json

@@ -122,6 +122,33 @@ fn a_minted_token_is_accepted() {
 }
 
 #[test]
+fn no_token_is_minted_that_would_be_refused() {
+    let mut setup = Setup::new();
+    for (arguments, expected) in [
+        (["--subject", "", "--ttl", "60"], "--subject"),
+        (["--subject", "alice", "--role", "Quilt"], "not a role ARN"),
+        (
+            ["--subject", "alice", "--ttl", "86401"],
+            "maxLifetimeSeconds",
+        ),
+        (
+            ["--subject", "alice", "--ttl", "18446744073709551615"],
+            "maxLifetimeSeconds",
+        ),
+    ] {
+        setup.arguments = std::iter::once("token")
+            .chain(arguments)
+            .map(str::to_owned)
+            .collect();
+        let output = setup.command().output().unwrap();
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {printed}");
+        assert!(printed.contains(expected), "{arguments:?}: {printed}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn mistaken_commands_are_told_apart_from_failures() {
     assert_eq!(rolecall(&[], None).status.code(), Some(2));
     assert_eq!(rolecall(&["nonsense"], None).status.code(), Some(2));

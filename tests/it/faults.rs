@@ -182,11 +182,15 @@ fn a_refusal_by_sts_says_nothing_of_the_role_and_is_remembered_shortly() {
 fn expired_credentials_are_replaced_once() {
     limited(async {
         let (faults, server) = behind_faults().await;
+        // Our own, as STS sees them.
+        faults.inject("Action=AssumeRole", Fault::expired(), 1);
         server
             .user("alice")
             .call("auth_status", json!({}))
             .await
             .content();
+        assert_eq!(faults.count("Action=AssumeRole"), 2);
+        // The role's, as S3 sees them.
         faults.inject("list-type=2", Fault::expired_s3(), 1);
         let bucket = &world().person("alice").bucket;
         let objects = server
@@ -195,7 +199,7 @@ fn expired_credentials_are_replaced_once() {
             .await
             .content();
         assert_eq!(objects["count"], 3);
-        assert_eq!(faults.count("Action=AssumeRole"), 2);
+        assert_eq!(faults.count("Action=AssumeRole"), 3);
         faults.inject("list-type=2", Fault::expired_s3(), u32::MAX);
         let text = server
             .user("alice")
@@ -203,7 +207,7 @@ fn expired_credentials_are_replaced_once() {
             .await
             .tool_error();
         assert!(text.contains("expired"), "{text}");
-        assert_eq!(faults.count("Action=AssumeRole"), 3, "once, not for ever");
+        assert_eq!(faults.count("Action=AssumeRole"), 4, "once, not for ever");
     });
 }
 
@@ -266,6 +270,26 @@ fn nothing_listens_where_aws_should_be() {
             .tool_error();
         assert!(text.contains("AWS is busy or cannot be reached"), "{text}");
         assert!(began.elapsed() < BUDGET);
+    });
+}
+
+#[test]
+fn a_server_without_a_region_says_so() {
+    limited(async {
+        let mut setup = Setup::new().with("/auth/issuers/0/hs256", world().secret.as_str());
+        setup.environment.retain(|(name, _)| name != "AWS_REGION");
+        setup
+            .environment
+            .push(("HOME".to_owned(), "/nonexistent".to_owned()));
+        let server = setup.start();
+        for tool in ["auth_status", "bucket_list"] {
+            let text = server
+                .user("alice")
+                .call(tool, json!({}))
+                .await
+                .tool_error();
+            assert!(text.starts_with("No AWS region is set."), "{text}");
+        }
     });
 }
 

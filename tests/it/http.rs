@@ -400,7 +400,9 @@ fn a_public_url_names_the_server() {
                 r#"Bearer resource_metadata="https://mcp.example.com/prod/.well-known/oauth-protected-resource/mcp""#
             )
         );
-        assert_eq!(get("/healthz", "10.0.0.1").await.status, 200);
+        for path in ["/healthz", "/prod/healthz"] {
+            assert_eq!(get(path, "10.0.0.1").await.status, 200, "{path}");
+        }
     });
 }
 

@@ -123,14 +123,21 @@ fn what_aws_refuses_is_said_in_words() {
     limited(async {
         let server = Server::start();
         let caller = server.user("alice");
-        let text = caller
-            .call(
-                "bucket_objects_list",
-                json!({ "bucket": "no-such-bucket-anywhere" }),
-            )
-            .await
-            .tool_error();
-        assert_eq!(text, "AWS does not know the bucket.");
+        let list = async |bucket: &str| {
+            caller
+                .call("bucket_objects_list", json!({ "bucket": bucket }))
+                .await
+                .tool_error()
+        };
+        assert_eq!(
+            list("alice-genomics-missing").await,
+            "AWS does not know the bucket. Check its name."
+        );
+        // The bucket is there, and the role is what decides.
+        assert_eq!(
+            list(&world().person("bob").bucket).await,
+            "AWS denied this to your role. Ask whoever manages the role for the permission."
+        );
         for bucket in [
             "",
             "a",
@@ -141,10 +148,7 @@ fn what_aws_refuses_is_said_in_words() {
             "a b c",
             "évil",
         ] {
-            let text = caller
-                .call("bucket_objects_list", json!({ "bucket": bucket }))
-                .await
-                .tool_error();
+            let text = list(bucket).await;
             assert!(text.contains("not a bucket's name"), "{bucket}: {text}");
         }
         let uri = format!("s3://{}/", world().person("alice").bucket);

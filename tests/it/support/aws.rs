@@ -1,6 +1,7 @@
 //! One moto for all tests, seeded by `scripts/dev_cloud.py`, and clients to change it with.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
@@ -19,6 +20,8 @@ pub struct World {
     /// The ARN of the JWT secret.
     pub jwt_secret: String,
     pub people: Vec<Person>,
+    /// The access key of the user that Rolecall runs as, as the variables that the SDK reads.
+    pub credentials: BTreeMap<String, String>,
     /// What the secret holds.
     #[serde(skip)]
     pub secret: String,
@@ -45,15 +48,13 @@ impl World {
 
     /// The variables with which an AWS SDK talks to `endpoint` and to nothing else.
     pub fn environment(&self, endpoint: &str) -> Vec<(String, String)> {
-        [
+        let place = [
             ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_REGION", self.region.as_str()),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        place.into_iter().chain(self.credentials.clone()).collect()
     }
 
     /// A client of moto's Secrets Manager, as the server's own account.
@@ -62,7 +63,13 @@ impl World {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .endpoint_url(&self.endpoint)
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .credentials_provider(Credentials::new(
+                &self.credentials["AWS_ACCESS_KEY_ID"],
+                &self.credentials["AWS_SECRET_ACCESS_KEY"],
+                None,
+                None,
+                "test",
+            ))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();
         aws_sdk_secretsmanager::Client::from_conf(config)

@@ -1,6 +1,7 @@
 //! A proxy before moto that lets requests through, or does to them what networks and busy services do.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -122,6 +123,20 @@ impl Faults {
     /// Lets everything through again.
     pub fn heal(&self) {
         self.rules.lock().unwrap().clear();
+    }
+
+    /// The parameters of the requests that hold `text`, in the order they came: an AWS query, without its order.
+    pub fn queries(&self, text: &str) -> Vec<BTreeMap<String, String>> {
+        let seen = self.seen.lock().unwrap();
+        let found = seen.iter().filter(|request| request.contains(text));
+        found
+            .map(|request| {
+                let (_, body) = request.split_once("\r\n\r\n").unwrap();
+                url::form_urlencoded::parse(body.as_bytes())
+                    .into_owned()
+                    .collect()
+            })
+            .collect()
     }
 
     /// How many requests came that hold `text`.

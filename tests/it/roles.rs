@@ -1,0 +1,86 @@
+//! What STS is asked for, as it is on the wire, and when it is asked again.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::support::{Setup, claims, fault::Faults, limited, server::Server, token::now, world};
+
+const ASSUME: &str = "Action=AssumeRole&";
+
+async fn watched() -> (Faults, Server) {
+    let sts = Faults::start().await;
+    let server = Setup::new()
+        .with("/roles/externalId", "ext-42")
+        .endpoint(&sts.endpoint())
+        .start();
+    (sts, server)
+}
+
+#[test]
+fn sts_is_asked_for_the_caller_s_role_in_the_caller_s_name() {
+    limited(async {
+        let (sts, server) = watched().await;
+        let alice = world().person("alice");
+        let token = claims("auth0|alice")
+            .roles(&alice.roles)
+            .with("exp", now() + 1_800)
+            .with("session_tags", json!({ "team": "genomics", "cost": "42" }))
+            .with("transitive_tag_keys", json!(["team"]))
+            .sign(&world().secret);
+        let caller = server
+            .with_token(token)
+            .header("x-quilt-user-role", &alice.roles[1]);
+        let proof = caller.call("auth_status", json!({})).await.content();
+
+        let [mut asked] = <[_; 1]>::try_from(sts.queries(ASSUME)).unwrap();
+        let name = asked.remove("RoleSessionName").unwrap();
+        assert_eq!(proof["aws"]["role_session"], name.as_str());
+        let source = asked.remove("SourceIdentity").unwrap();
+        assert!(source.starts_with("=auth0-alice-"), "{source}");
+        // Not longer than the token.
+        let seconds: u64 = asked.remove("DurationSeconds").unwrap().parse().unwrap();
+        assert!((1_740..=1_800).contains(&seconds), "{seconds}");
+        let expected = [
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", alice.roles[1].as_str()),
+            ("ExternalId", "ext-42"),
+            ("Tags.member.1.Key", "cost"),
+            ("Tags.member.1.Value", "42"),
+            ("Tags.member.2.Key", "team"),
+            ("Tags.member.2.Value", "genomics"),
+            ("TransitiveTagKeys.member.1", "team"),
+        ];
+        let expected: BTreeMap<String, String> = expected
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(asked, expected);
+    });
+}
+
+#[test]
+fn credentials_serve_again_only_for_the_same_caller_with_the_same_claims() {
+    limited(async {
+        let (sts, server) = watched().await;
+        let alice = world().person("alice");
+        let own = || claims("alice").with("role_arn", alice.roles[0].as_str());
+        let tagged = |tag: &str| own().with("session_tags", json!({ "team": tag }));
+        for (token, assumed) in [
+            (own(), 1),
+            (own().with("jti", "another token"), 1),
+            (tagged("genomics"), 2),
+            (tagged("imaging"), 3),
+            (
+                tagged("imaging").with("transitive_tag_keys", json!(["team"])),
+                4,
+            ),
+            (own().with("roles", alice.roles.clone()), 5),
+            (own(), 5),
+        ] {
+            let caller = server.with_token(token.sign(&world().secret));
+            caller.call("auth_status", json!({})).await.content();
+            assert_eq!(sts.count(ASSUME), assumed, "{token:?}");
+        }
+    });
+}
