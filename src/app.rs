@@ -110,6 +110,12 @@ impl App {
             aws,
             server: config.server.clone(),
             authorization_servers: issuers.filter(is_url).cloned().collect(),
+            required_scopes: config
+                .auth
+                .required_scopes
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             metrics,
             clock,
         };

@@ -56,6 +56,8 @@ pub struct VerifiedClaims {
     pub(super) roles: Vec<RoleArn>,
     pub(super) session_tags: Vec<SessionTag>,
     pub(super) transitive_tag_keys: Vec<String>,
+    /// Separated by spaces.
+    pub(super) scope: String,
 }
 
 /// A tag of an STS session: STS API reference, "Tag".
@@ -110,6 +112,7 @@ struct Claims {
     roles: Option<Vec<String>>,
     session_tags: Option<Tags>,
     transitive_tag_keys: Option<Vec<String>>,
+    scope: Option<String>,
 }
 
 impl Claims {
@@ -156,6 +159,7 @@ impl Claims {
             roles: listed,
             session_tags,
             transitive_tag_keys,
+            scope: self.scope.unwrap_or_default(),
         })
     }
 

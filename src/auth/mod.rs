@@ -29,7 +29,7 @@ pub use token::{BearerToken, MAX_TOKEN_BYTES, UnverifiedClaims};
 
 use crate::{
     clock::Clock,
-    config::{AuthSection, RolesSection, SecretError, SecretVersions, StoredSecret},
+    config::{AuthSection, RolesSection, Scope, SecretError, SecretVersions, StoredSecret},
 };
 use keys::Hs256Keys;
 
@@ -50,6 +50,9 @@ pub enum AuthError {
     /// A token came and is not accepted. The caller gets one text for all reasons.
     #[error("{0}")]
     InvalidToken(#[from] Rejection),
+    /// The token lacks a scope that every call needs: RFC 6750, section 3.1.
+    #[error("insufficient_scope")]
+    InsufficientScope,
     /// `X-Quilt-User-Role` is not one well-formed role ARN.
     #[error("X-Quilt-User-Role is not one role ARN")]
     MalformedRole,
@@ -99,6 +102,7 @@ pub struct Caller {
 /// Judges tokens by the configured issuers, and roles by the operator's rules.
 pub struct Authenticator {
     issuers: Vec<Issuer>,
+    scopes: Vec<Scope>,
     roles: RolePolicy,
     clock: Clock,
 }
@@ -120,6 +124,7 @@ impl Authenticator {
         };
         Self {
             issuers: auth.issuers.iter().filter_map(issuer).collect(),
+            scopes: auth.required_scopes.clone(),
             roles: RolePolicy::from_config(roles),
             clock,
         }
@@ -132,6 +137,13 @@ impl Authenticator {
         // Only now may a header say anything: a bad token with a good role header is a bad token.
         let requested = RoleRequest::from_headers(headers)?;
         let principal = Arc::new(Principal::new(claims));
+        if !self
+            .scopes
+            .iter()
+            .all(|scope| principal.has_scope(scope.as_str()))
+        {
+            return Err(AuthError::InsufficientScope);
+        }
         let role = principal
             .authorize_role(requested, &self.roles)
             .map_err(AuthError::RoleNotAllowed)?;

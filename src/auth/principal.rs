@@ -37,6 +37,11 @@ impl Principal {
         &self.0.roles
     }
 
+    /// Whether the token was given this scope: RFC 8693, section 4.2.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.0.scope.split(' ').any(|given| given == scope)
+    }
+
     /// The session tags that the token asks for, sorted.
     pub fn session_tags(&self) -> &[SessionTag] {
         &self.0.session_tags

@@ -178,6 +178,15 @@ impl RoleBroker {
         role: &AuthorizedRole,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
+        let assumed = tokio::time::timeout(BUDGET, self.assume_or_wait(role, request_id));
+        assumed.await.unwrap_or(Err(AwsError::Busy))
+    }
+
+    async fn assume_or_wait(
+        &self,
+        role: &AuthorizedRole,
+        request_id: &Arc<str>,
+    ) -> Result<Arc<AssumedRole>, AwsError> {
         let external_id = self.inner.external_id().await?;
         let slot = self.slot(role, external_id.as_deref());
         let now = self.inner.clock.unix();

@@ -22,7 +22,7 @@ pub use sections::{
     AuthSection, AwsSection, EXTERNAL_ID_FORM, HeaderMode, IssuerSection, Level, LogFormat,
     MIN_HS256_BYTES, MetricsMode, RolesSection, ServerSection, TelemetrySection, is_external_id,
 };
-pub use types::{Bounded, Host, Origin, PublicUrl};
+pub use types::{Bounded, Host, Origin, PublicUrl, Scope};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

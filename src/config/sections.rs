@@ -7,7 +7,7 @@ use super::{
     arn::RolePattern,
     read::{Mistakes, items, sections},
     secret::SecretSetting,
-    types::{Bounded, Host, Origin, PublicUrl},
+    types::{Bounded, Host, Origin, PublicUrl, Scope},
 };
 
 /// `server`: the HTTP server.
@@ -51,6 +51,9 @@ pub struct AuthSection {
     /// The issuers whose tokens are accepted. A token is judged by the one that its `iss` claim names, and by no other.
     #[serde(deserialize_with = "sections")]
     pub issuers: Vec<IssuerSection>,
+    /// What the `scope` claim of every token must hold. Default: nothing.
+    #[serde(deserialize_with = "items")]
+    pub required_scopes: Vec<Scope>,
 }
 
 /// One issuer of tokens.

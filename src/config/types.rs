@@ -277,6 +277,29 @@ text!(
     "A web origin that browsers may call from, such as https://app.example.com."
 );
 
+/// One scope of OAuth: RFC 6749, section 3.3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope(String);
+
+impl Scope {
+    /// Reads a scope.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let allowed = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
+        if !text.is_empty() && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected one scope: printable ASCII without spaces, quotes and backslashes")
+        }
+    }
+
+    /// The scope.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+text!(Scope, "One scope, as in a token's `scope` claim.");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,14 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
             services,
             Some("invalid_token"),
         ),
+        AuthError::InsufficientScope => challenge(
+            refused(
+                StatusCode::FORBIDDEN,
+                "insufficient_scope: the token lacks a scope that this server asks for. Sign in again with the scopes of the challenge.",
+            ),
+            services,
+            Some("insufficient_scope"),
+        ),
         AuthError::RepeatedAuthorization => refused(
             StatusCode::BAD_REQUEST,
             "Send one Authorization header with one value.",
@@ -100,6 +108,9 @@ fn challenge(
     }
     if let Some(url) = super::metadata::url(services) {
         parameters.push(format!(r#"resource_metadata="{url}""#));
+    }
+    if !services.required_scopes.is_empty() {
+        parameters.push(format!(r#"scope="{}""#, services.required_scopes.join(" ")));
     }
     let value = format!("Bearer {}", parameters.join(", "));
     if let Ok(value) = HeaderValue::from_str(value.trim_end()) {

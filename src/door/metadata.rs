@@ -34,11 +34,14 @@ pub(super) async fn handle(State(shared): State<Shared>) -> Response<Body> {
             "This server names no authorization server. Ask whoever runs it for a token.",
         );
     };
-    let document = serde_json::json!({
+    let mut document = serde_json::json!({
         "resource": format!("{}/mcp", public.as_str()),
         "authorization_servers": services.authorization_servers,
         "bearer_methods_supported": ["header"],
         "resource_name": "Rolecall",
     });
+    if !services.required_scopes.is_empty() {
+        document["scopes_supported"] = services.required_scopes.clone().into();
+    }
     error::json(StatusCode::OK, document.to_string().into())
 }

@@ -48,6 +48,8 @@ pub struct Services {
     pub server: ServerSection,
     /// The issuers that clients can get tokens from: URLs.
     pub authorization_servers: Vec<String>,
+    /// The scopes that every call needs, which challenges name.
+    pub required_scopes: Vec<String>,
     /// Where failures are counted.
     pub metrics: Metrics,
     /// The time.

@@ -168,7 +168,8 @@ struct PatientStream {
     begun: usize,
     patience: Pin<Box<Sleep>>,
     waiting: Waiting,
-    is_http2: bool,
+    /// How much of HTTP/2's preface has come; `None` once something else has.
+    preface: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +181,9 @@ enum Waiting {
     /// The head has begun.
     ForHead,
 }
+
+/// What an HTTP/2 connection begins with: RFC 9113, section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 63\r\n\r\n{\"error\":\"The request's head did not arrive within 5 seconds.\"}";
 
@@ -193,7 +197,21 @@ impl PatientStream {
             begun: 0,
             patience,
             waiting: Waiting::ForRequest,
-            is_http2: false,
+            preface: Some(0),
+        }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.preface == Some(PREFACE.len())
+    }
+
+    /// Learns from a connection's first bytes what it speaks.
+    fn see(&mut self, bytes: &[u8]) {
+        if let Some(seen) = self.preface.filter(|seen| *seen < PREFACE.len()) {
+            let expected = &PREFACE[seen..];
+            let compared = expected.len().min(bytes.len());
+            let agrees = bytes[..compared] == expected[..compared];
+            self.preface = agrees.then_some(seen + compared);
         }
     }
 
@@ -201,7 +219,7 @@ impl PatientStream {
         self.waiting = waiting;
         let patience = match waiting {
             Waiting::No => return,
-            Waiting::ForHead if !self.is_http2 => ARRIVAL,
+            Waiting::ForHead if !self.is_http2() => ARRIVAL,
             // HTTP/2 is never silent, and its frames do not show where a head begins.
             Waiting::ForHead | Waiting::ForRequest => IDLE,
         };
@@ -226,12 +244,14 @@ impl AsyncRead for PatientStream {
         if !is_pending && self.waiting == Waiting::No {
             self.wait(Waiting::ForRequest);
         }
-        if !is_pending && self.waiting == Waiting::ForRequest && buffer.filled().len() > before {
-            self.is_http2 |= buffer.filled()[before..].starts_with(b"PRI * HTTP/2");
+        let came = &buffer.filled()[before..];
+        self.see(came);
+        let begins = self.waiting == Waiting::ForRequest || self.is_http2();
+        if !is_pending && begins && !came.is_empty() {
             self.wait(Waiting::ForHead);
         }
         if polled.is_pending() && !is_pending && self.patience.as_mut().poll(context).is_ready() {
-            if self.waiting == Waiting::ForHead && !self.is_http2 {
+            if self.waiting == Waiting::ForHead && !self.is_http2() {
                 // Nothing was answered yet, so nothing of ours is half-written.
                 let _ = self.stream.try_write(LATE);
             }

@@ -295,3 +295,43 @@ fn a_secret_that_cannot_be_used_makes_the_server_unhealthy() {
         }
     });
 }
+
+#[test]
+fn a_token_without_the_required_scopes_is_told_which() {
+    limited(async {
+        let server = Setup::new()
+            .with("/auth/requiredScopes", json!(["mcp:call", "aws"]))
+            .start();
+        let with_scope = |scope: &str| {
+            server.with_token(claims("alice").with("scope", scope).sign(&world().secret))
+        };
+        let challenge = |error: &str| format!(r#"Bearer {error}scope="mcp:call aws""#);
+        let missing = server.anonymous().post(PING).await;
+        assert_refused(&missing, 401, Some(&challenge("")));
+        let bad = server.with_token("bad").post(PING).await;
+        assert_refused(&bad, 401, Some(&challenge(r#"error="invalid_token", "#)));
+        for scope in [
+            "",
+            "mcp:call",
+            "aws mcp:call2",
+            "MCP:CALL aws",
+            "mcp:call,aws",
+        ] {
+            let refused = with_scope(scope).post(PING).await;
+            assert_refused(
+                &refused,
+                403,
+                Some(&challenge(r#"error="insufficient_scope", "#)),
+            );
+        }
+        let none = server.user("alice").post(PING).await;
+        assert_eq!(none.status, 403);
+        assert_eq!(with_scope("x aws mcp:call").post(PING).await.status, 200);
+        let wrong_type = claims("alice").with("scope", json!(["aws", "mcp:call"]));
+        let refused = server
+            .with_token(wrong_type.sign(&world().secret))
+            .post(PING)
+            .await;
+        assert_eq!(refused.status, 401);
+    });
+}
