@@ -1,9 +1,10 @@
 //! One value that is loaded on first use, kept, and loaded again when it ages or turns out to be outdated.
 //!
-//! Owns the rules that secrets and key sets share: a load is single-flight (followers wait for the same answer, and a
-//! leader whose caller went away is carried on by them), an old value serves while its replacement cannot be had, and
-//! a demand for a newer one is granted at most once per cool-down. Nothing runs in the background: on Lambda there is
-//! no background.
+//! Owns the rules that secrets and key sets share: a load is single-flight (followers wait for the same answer), an old
+//! value serves while its replacement cannot be had, and a demand for a newer one is granted at most once per cool-down.
+//! A load is a task of its own, so that it comes to its end when its caller goes away: one that stood still would keep
+//! what it holds, such as the turn to set the SDK up, from everybody else. None is begun without a caller: on Lambda
+//! there is no background.
 //! In come the time and a way to load; out goes the value, shared, or the error of the load.
 
 use std::{
@@ -38,7 +39,7 @@ impl Policy {
     };
 }
 
-/// A load that took longer has been left by its callers, or lay in a frozen instance: the next caller starts anew.
+/// A load that took longer hangs, or lay in a frozen instance: the next caller starts anew.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 
 type Flight<T, E> = Shared<Pin<Box<dyn Future<Output = Result<Arc<T>, E>> + Send>>>;
@@ -67,8 +68,20 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> State<T, E> {
         {
             return flight.clone();
         }
-        let loading = load();
-        let flight = async move { loading.await.map(Arc::new) }.boxed().shared();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a load carries no caller: it serves all who wait for it"
+        )]
+        let loading = tokio::spawn(load());
+        let flight = async move {
+            match loading.await {
+                Ok(loaded) => loaded.map(Arc::new),
+                // Nobody aborts it: it panicked, and so do those who wait for it.
+                Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+            }
+        }
+        .boxed()
+        .shared();
         self.flight = Some(flight.clone());
         self.last_attempt = Some(now);
         flight
@@ -137,7 +150,11 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
             let mut state = self.lock();
             match &state.value {
                 Some((value, _)) if is_good(value) => return Ok(Arc::clone(value)),
-                _ => state.join_or_start(now, load),
+                _ => {
+                    // Bad for one is bad for all, also if no other can be had.
+                    state.value = None;
+                    state.join_or_start(now, load)
+                }
             }
         };
         self.land(flight, now).await
@@ -302,6 +319,30 @@ mod tests {
         }
         assert_eq!(*value.current(0, || source.load()).await.unwrap(), 1);
         assert_eq!(source.loads(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_load_that_everybody_left_comes_to_its_end_and_frees_what_it_holds() {
+        let (value, turn) = (
+            Refreshed::new(POLICY),
+            Arc::new(tokio::sync::Mutex::new(())),
+        );
+        let load = || {
+            let turn = Arc::clone(&turn);
+            async move {
+                let _held = turn.lock().await;
+                tokio::task::yield_now().await;
+                Ok::<u32, &'static str>(1)
+            }
+        };
+        {
+            let mut leader = Box::pin(value.current(0, load));
+            assert!(futures_util::poll!(&mut leader).is_pending());
+            tokio::task::yield_now().await;
+            assert!(turn.try_lock().is_err(), "the load has its turn");
+        }
+        let freed = tokio::time::timeout(Duration::from_secs(5), turn.lock()).await;
+        assert!(freed.is_ok());
     }
 
     #[tokio::test]

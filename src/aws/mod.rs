@@ -35,9 +35,22 @@ impl Aws {
 
     /// The AWS session of a call: with the credentials of its caller, or none at all.
     pub async fn session(&self, context: &RuntimeContext) -> Result<Session, SessionError> {
+        self.session_after(None, context).await
+    }
+
+    /// The AWS session of a call, with other credentials than those of `refused`.
+    async fn session_after(
+        &self,
+        refused: Option<&Session>,
+        context: &RuntimeContext,
+    ) -> Result<Session, SessionError> {
         match context.authority()? {
             Authority::Role(role) => {
-                let assumed = self.broker.assume(role, context.request_id()).await?;
+                let id = context.request_id();
+                let assumed = match refused.and_then(Session::role) {
+                    Some(refused) => self.broker.replace(refused, role, id).await?,
+                    None => self.broker.assume(role, id).await?,
+                };
                 context.trail().note_role_session(assumed.session_name());
                 Ok(Session::of_role(assumed, self.sdk.shared().await))
             }
@@ -55,12 +68,11 @@ impl Aws {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        match call(self.session(context).await?).await {
+        let session = self.session(context).await?;
+        match call(session.clone()).await {
             Err(AwsError::Expired) => {
-                if let Ok(Authority::Role(role)) = context.authority() {
-                    self.broker.forget(role).await?;
-                }
-                Ok(call(self.session(context).await?).await?)
+                let renewed = self.session_after(Some(&session), context).await?;
+                Ok(call(renewed).await?)
             }
             answered => Ok(answered?),
         }
