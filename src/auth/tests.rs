@@ -320,6 +320,8 @@ async fn headers_that_ask_for_something_else_are_refused() {
     for header in [
         r#"{"alg":"HS256","crit":["exp"]}"#,
         r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","b64":null}"#,
         r#"{"alg":"HS256","b64":false}"#,
         r#"{"alg":"HS256","b64":true}"#,
         r#"{"alg":"HS256","typ":"JWS"}"#,

@@ -9,7 +9,7 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{AuthError, Rejection};
 use crate::json;
@@ -95,8 +95,15 @@ struct Header {
     typ: Option<String>,
     #[serde(default, rename = "kid")]
     _kid: Option<String>,
-    crit: Option<IgnoredAny>,
-    b64: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+    #[serde(default, deserialize_with = "present")]
+    b64: bool,
+}
+
+/// Whether a member is there, whatever it holds: `null` is there.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 #[derive(Deserialize)]
@@ -121,7 +128,7 @@ impl UnverifiedClaims {
         };
         let header: Header = json::read(&decode(header)?)
             .map_err(|_| Rejection::Header("not a strict JOSE header"))?;
-        if header.crit.is_some() || header.b64.is_some() {
+        if header.crit || header.b64 {
             return Err(Rejection::Header("`crit` and `b64` are not supported"));
         }
         let typed = header.typ.as_deref().is_none_or(|typ| {
