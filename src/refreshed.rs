@@ -42,6 +42,18 @@ impl Policy {
 /// A load that took longer hangs, or lay in a frozen instance: the next caller starts anew.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 
+/// Callers read the clock before they wait for each other: so much of the future is the present.
+const DISORDER: UnixSeconds = 60;
+
+/// How long ago `then` was. A time beyond the present is from before the clock was set back, and of no known age.
+fn age(then: UnixSeconds, now: UnixSeconds) -> UnixSeconds {
+    if then > now.saturating_add(DISORDER) {
+        UnixSeconds::MAX
+    } else {
+        now.saturating_sub(then)
+    }
+}
+
 type Flight<T, E> = Shared<Pin<Box<dyn Future<Output = Result<Arc<T>, E>> + Send>>>;
 
 /// A value of type `T` with its [`Policy`].
@@ -64,7 +76,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> State<T, E> {
     {
         let began = self.last_attempt.unwrap_or_default();
         if let Some(flight) = &self.flight
-            && now.saturating_sub(began) < STUCK_AFTER.as_secs()
+            && age(began, now) < STUCK_AFTER.as_secs()
         {
             return flight.clone();
         }
@@ -115,7 +127,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
             let mut state = self.lock();
             let fallback = match &state.value {
                 Some((value, loaded)) => {
-                    let age = now.saturating_sub(*loaded);
+                    let age = age(*loaded, now);
                     if age < self.policy.fresh_for.as_secs() {
                         return Ok(Arc::clone(value));
                     }
@@ -193,7 +205,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
     fn cooling(&self, state: &State<T, E>, now: UnixSeconds) -> bool {
         state
             .last_attempt
-            .is_some_and(|at| now.saturating_sub(at) < self.policy.cool_down.as_secs())
+            .is_some_and(|at| age(at, now) < self.policy.cool_down.as_secs())
     }
 
     async fn land(&self, flight: Flight<T, E>, now: UnixSeconds) -> Result<Arc<T>, E> {
@@ -367,6 +379,18 @@ mod tests {
         assert_eq!(*value.current(110, || source.load()).await.unwrap(), 1);
         assert_eq!(source.loads(), 3);
         assert_eq!(value.current(1000, || source.load()).await, Err("down"));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_keeps_no_value_fresh() {
+        let (value, source) = (Refreshed::new(POLICY), Source::new(u32::MAX));
+        assert_eq!(
+            *value.current(1_000_000, || source.load()).await.unwrap(),
+            1
+        );
+        assert_eq!(*value.current(999_999, || source.load()).await.unwrap(), 1);
+        assert_eq!(*value.current(10, || source.load()).await.unwrap(), 2);
+        assert_eq!(*value.current(11, || source.load()).await.unwrap(), 2);
     }
 
     #[tokio::test]
