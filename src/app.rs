@@ -150,7 +150,8 @@ impl App {
                 .map_err(|error| StartError::Listen(address, error))?,
         );
         let router = door::router(Arc::clone(&self.services), Transport::Http, hosts);
-        door::serve_tcp(listener, router, ended).await;
+        let work = Duration::from_secs(server.tool_timeout_seconds.get());
+        door::serve_tcp(listener, router, work, ended).await;
         Ok(())
     }
 

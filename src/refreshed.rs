@@ -1,9 +1,10 @@
 //! One value that is loaded on first use, kept, and loaded again when it ages or turns out to be outdated.
 //!
-//! Owns the rules that secrets and key sets share: a load is single-flight (followers wait for the same answer, and a
-//! leader whose caller went away is carried on by them), an old value serves while its replacement cannot be had, and
-//! a demand for a newer one is granted at most once per cool-down. Nothing runs in the background: on Lambda there is
-//! no background.
+//! Owns the rules that secrets and key sets share: a load is single-flight (followers wait for the same answer), an old
+//! value serves while its replacement cannot be had, and a demand for a newer one is granted at most once per cool-down.
+//! A load is a task of its own, so that it comes to its end when its caller goes away: one that stood still would keep
+//! what it holds, such as the turn to set the SDK up, from everybody else. None is begun without a caller: on Lambda
+//! there is no background.
 //! In come the time and a way to load; out goes the value, shared, or the error of the load.
 
 use std::{
@@ -38,8 +39,20 @@ impl Policy {
     };
 }
 
-/// A load that took longer has been left by its callers, or lay in a frozen instance: the next caller starts anew.
+/// A load that took longer hangs, or lay in a frozen instance: the next caller starts anew.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
+
+/// Callers read the clock before they wait for each other: so much of the future is the present.
+const DISORDER: UnixSeconds = 60;
+
+/// How long ago `then` was. A time beyond the present is from before the clock was set back, and of no known age.
+fn age(then: UnixSeconds, now: UnixSeconds) -> UnixSeconds {
+    if then > now.saturating_add(DISORDER) {
+        UnixSeconds::MAX
+    } else {
+        now.saturating_sub(then)
+    }
+}
 
 type Flight<T, E> = Shared<Pin<Box<dyn Future<Output = Result<Arc<T>, E>> + Send>>>;
 
@@ -63,12 +76,24 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> State<T, E> {
     {
         let began = self.last_attempt.unwrap_or_default();
         if let Some(flight) = &self.flight
-            && now.saturating_sub(began) < STUCK_AFTER.as_secs()
+            && age(began, now) < STUCK_AFTER.as_secs()
         {
             return flight.clone();
         }
-        let loading = load();
-        let flight = async move { loading.await.map(Arc::new) }.boxed().shared();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a load carries no caller: it serves all who wait for it"
+        )]
+        let loading = tokio::spawn(load());
+        let flight = async move {
+            match loading.await {
+                Ok(loaded) => loaded.map(Arc::new),
+                // Nobody aborts it: it panicked, and so do those who wait for it.
+                Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+            }
+        }
+        .boxed()
+        .shared();
         self.flight = Some(flight.clone());
         self.last_attempt = Some(now);
         flight
@@ -102,7 +127,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
             let mut state = self.lock();
             let fallback = match &state.value {
                 Some((value, loaded)) => {
-                    let age = now.saturating_sub(*loaded);
+                    let age = age(*loaded, now);
                     if age < self.policy.fresh_for.as_secs() {
                         return Ok(Arc::clone(value));
                     }
@@ -141,7 +166,11 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
             let mut state = self.lock();
             match &state.value {
                 Some((value, _)) if is_good(value) => return Ok(Arc::clone(value)),
-                _ => state.join_or_start(now, load),
+                _ => {
+                    // Bad for one is bad for all, also if no other can be had.
+                    state.value = None;
+                    state.join_or_start(now, load)
+                }
             }
         };
         self.land(flight, now).await
@@ -180,7 +209,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
     fn cooling(&self, state: &State<T, E>, now: UnixSeconds) -> bool {
         state
             .last_attempt
-            .is_some_and(|at| now.saturating_sub(at) < self.policy.cool_down.as_secs())
+            .is_some_and(|at| age(at, now) < self.policy.cool_down.as_secs())
     }
 
     async fn land(&self, flight: Flight<T, E>, now: UnixSeconds) -> Result<Arc<T>, E> {
@@ -309,6 +338,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_load_that_everybody_left_comes_to_its_end_and_frees_what_it_holds() {
+        let (value, turn) = (
+            Refreshed::new(POLICY),
+            Arc::new(tokio::sync::Mutex::new(())),
+        );
+        let load = || {
+            let turn = Arc::clone(&turn);
+            async move {
+                let _held = turn.lock().await;
+                tokio::task::yield_now().await;
+                Ok::<u32, &'static str>(1)
+            }
+        };
+        {
+            let mut leader = Box::pin(value.current(0, load));
+            assert!(futures_util::poll!(&mut leader).is_pending());
+            tokio::task::yield_now().await;
+            assert!(turn.try_lock().is_err(), "the load has its turn");
+        }
+        let freed = tokio::time::timeout(Duration::from_secs(5), turn.lock()).await;
+        assert!(freed.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_flight_that_everybody_left_long_ago_is_not_waited_for() {
         let (value, stuck) = (Refreshed::new(POLICY), Source::new(u32::MAX));
         let _closed = stuck.gate.write().await;
@@ -332,6 +385,18 @@ mod tests {
         assert!(!value.is_missing(), "it still serves");
         assert_eq!(value.current(1000, || source.load()).await, Err("down"));
         assert!(value.is_missing());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_keeps_no_value_fresh() {
+        let (value, source) = (Refreshed::new(POLICY), Source::new(u32::MAX));
+        assert_eq!(
+            *value.current(1_000_000, || source.load()).await.unwrap(),
+            1
+        );
+        assert_eq!(*value.current(999_999, || source.load()).await.unwrap(), 1);
+        assert_eq!(*value.current(10, || source.load()).await.unwrap(), 2);
+        assert_eq!(*value.current(11, || source.load()).await.unwrap(), 2);
     }
 
     #[tokio::test]

@@ -96,14 +96,14 @@ struct Header {
     #[serde(default, rename = "kid")]
     _kid: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    crit: Option<IgnoredAny>,
+    crit: bool,
     #[serde(default, deserialize_with = "present")]
-    b64: Option<IgnoredAny>,
+    b64: bool,
 }
 
-/// Tells `null` from an absent member.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(Some)
+/// Whether a member is there, whatever it holds: `null` is there.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 #[derive(Deserialize)]
@@ -128,7 +128,7 @@ impl UnverifiedClaims {
         };
         let header: Header = json::read(&decode(header)?)
             .map_err(|_| Rejection::Header("not a strict JOSE header"))?;
-        if header.crit.is_some() || header.b64.is_some() {
+        if header.crit || header.b64 {
             return Err(Rejection::Header("`crit` and `b64` are not supported"));
         }
         let typed = header.typ.as_deref().is_none_or(|typ| {

@@ -137,6 +137,11 @@ impl Entry {
             Self::Denied { until } => now < *until,
         }
     }
+
+    /// Whether this is the very assumption `other`.
+    fn is(&self, other: Option<&AssumedRole>) -> bool {
+        matches!((self, other), (Self::Granted(role), Some(other)) if std::ptr::eq(Arc::as_ptr(role), other))
+    }
 }
 
 impl RoleBroker {
@@ -178,12 +183,26 @@ impl RoleBroker {
         role: &AuthorizedRole,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
-        let assumed = tokio::time::timeout(BUDGET, self.assume_or_wait(role, request_id));
+        let assumed = tokio::time::timeout(BUDGET, self.other_than(None, role, request_id));
         assumed.await.unwrap_or(Err(AwsError::Busy))
     }
 
-    async fn assume_or_wait(
+    /// The same, instead of credentials that AWS no longer accepts. Calls that learn of it together share one
+    /// assumption: whoever comes late finds the new credentials.
+    pub async fn replace(
         &self,
+        refused: &AssumedRole,
+        role: &AuthorizedRole,
+        request_id: &Arc<str>,
+    ) -> Result<Arc<AssumedRole>, AwsError> {
+        let assumed =
+            tokio::time::timeout(BUDGET, self.other_than(Some(refused), role, request_id));
+        assumed.await.unwrap_or(Err(AwsError::Busy))
+    }
+
+    async fn other_than(
+        &self,
+        refused: Option<&AssumedRole>,
         role: &AuthorizedRole,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
@@ -193,7 +212,7 @@ impl RoleBroker {
         let entry = slot
             .good(
                 now,
-                |entry| entry.is_good(now),
+                |entry| entry.is_good(now) && !entry.is(refused),
                 || {
                     let (inner, role, id) = (
                         Arc::clone(&self.inner),
@@ -208,13 +227,6 @@ impl RoleBroker {
             Entry::Granted(role) => Ok(Arc::clone(role)),
             Entry::Denied { .. } => Err(AwsError::RoleDenied),
         }
-    }
-
-    /// Drops what is cached for a role and its caller, because AWS no longer accepts it.
-    pub async fn forget(&self, role: &AuthorizedRole) -> Result<(), AwsError> {
-        let external_id = self.inner.external_id().await?;
-        self.cache.invalidate(&key(role, external_id.as_deref()));
-        Ok(())
     }
 
     /// Why no role can be assumed, if the last attempt showed a reason.

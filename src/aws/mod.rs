@@ -35,6 +35,15 @@ impl Aws {
 
     /// The AWS session of a call: with the credentials of its caller, or none at all.
     pub async fn session(&self, context: &RuntimeContext) -> Result<Session, SessionError> {
+        self.session_after(None, context).await
+    }
+
+    /// The AWS session of a call, with other credentials than those of `refused`.
+    async fn session_after(
+        &self,
+        refused: Option<&Session>,
+        context: &RuntimeContext,
+    ) -> Result<Session, SessionError> {
         let authority = context.authority()?;
         let shared = self.sdk.shared().await;
         // The SDK would say so too, in a form that cannot be told from an outage.
@@ -43,7 +52,11 @@ impl Aws {
         }
         match authority {
             Authority::Role(role) => {
-                let assumed = self.broker.assume(role, context.request_id()).await?;
+                let id = context.request_id();
+                let assumed = match refused.and_then(Session::role) {
+                    Some(refused) => self.broker.replace(refused, role, id).await?,
+                    None => self.broker.assume(role, id).await?,
+                };
                 context.trail().note_role_session(assumed.session_name());
                 Ok(Session::of_role(assumed, shared))
             }
@@ -61,15 +74,17 @@ impl Aws {
     where
         F: Future<Output = Result<T, AwsError>>,
     {
-        let attempt = async || Ok(call(self.session(context).await?).await?);
-        match attempt().await {
-            Err(SessionError::Aws(AwsError::Expired)) => {
-                if let Ok(Authority::Role(role)) = context.authority() {
-                    self.broker.forget(role).await?;
-                }
-                attempt().await
+        let session = match self.session(context).await {
+            // Our own had expired: the SDK looks for new ones.
+            Err(SessionError::Aws(AwsError::Expired)) => self.session(context).await?,
+            session => session?,
+        };
+        match call(session.clone()).await {
+            Err(AwsError::Expired) => {
+                let renewed = self.session_after(Some(&session), context).await?;
+                Ok(call(renewed).await?)
             }
-            answered => answered,
+            answered => Ok(answered?),
         }
     }
 

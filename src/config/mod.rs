@@ -52,9 +52,12 @@ impl Config {
     /// Reads the file at `path`, else what `ROLECALL_CONFIG` names or holds, else an empty document.
     pub fn load(path: Option<&Path>, process: &Process) -> Result<Self, Mistakes> {
         let text = match (path, process.config.as_deref().map(str::trim)) {
-            (Some(path), _) => read_file(path)?,
+            (Some(path), _) => read_file(path, &path.display())?,
             (None, Some(json)) if json.starts_with('{') => json.to_owned(),
-            (None, Some(path)) => read_file(Path::new(path))?,
+            // What was meant as JSON, and is none, may hold a secret: it is not repeated.
+            (None, Some(path)) => {
+                read_file(Path::new(path), &"the file that ROLECALL_CONFIG names")?
+            }
             (None, None) => "{}".to_owned(),
         };
         Self::parse(&text, &process::variable)
@@ -102,10 +105,9 @@ impl Config {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Mistakes> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Mistakes::whole(format!("cannot read {}: {}", path.display(), error.kind()))
-    })
+fn read_file(path: &Path, name: &dyn std::fmt::Display) -> Result<String, Mistakes> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Mistakes::whole(format!("cannot read {name}: {}", error.kind())))
 }
 
 /// Says what holds of every member: a string may be a variable, and none may be null.

@@ -120,6 +120,14 @@ impl PublicUrl {
                 "must be in canonical form: lower-case host, no default port, no dots or escapes to resolve",
             );
         }
+        // The router would take such a part for a parameter.
+        if url
+            .path()
+            .split('/')
+            .any(|part| part.starts_with([':', '*']))
+        {
+            return Err("no part of its path may begin with `:` or `*`");
+        }
         let host = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -326,6 +334,8 @@ mod tests {
             "https://mcp.example.com:443",
             "https://mcp.example.com/a/../b",
             "https://0x7f.1",
+            "https://mcp.example.com/:prod",
+            "https://mcp.example.com/a/*b",
             "ftp://mcp.example.com",
             "",
         ] {

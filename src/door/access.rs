@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 
 use crate::telemetry::Trail;
 
@@ -18,7 +18,8 @@ pub(super) struct AccessLine {
 
 /// What only HTTP has.
 pub(super) struct HttpLine {
-    pub(super) method: Method,
+    /// One of the usual methods: any other could hold anything.
+    pub(super) method: &'static str,
     /// One of the paths we know: any other could hold anything.
     pub(super) path: &'static str,
     /// How the log calls a request that its door gave up.
@@ -54,7 +55,7 @@ impl Drop for AccessLine {
             .map_or("client_gone", |http| http.given_up);
         tracing::info!(
             request_id = %self.id,
-            http_method = self.http.as_ref().map(|http| http.method.as_str()),
+            http_method = self.http.as_ref().map(|http| http.method),
             path = self.http.as_ref().map(|http| http.path),
             status = self.status.map(|status| status.as_u16()),
             duration_ms = milliseconds,

@@ -12,7 +12,7 @@ use crate::telemetry::Trail;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderValue, Method, Response, StatusCode, header},
     middleware::Next,
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn log(
         .unwrap_or_else(|| RequestId("-".into()));
     request.extensions_mut().insert(Arc::clone(&trail));
     let http = HttpLine {
-        method: request.method().clone(),
+        method: known_method(request.method()),
         path: known_path(request.uri().path()),
         given_up: match shared.transport {
             Transport::Http => "client_gone",
@@ -57,6 +57,14 @@ pub(super) async fn log(
     } else {
         response
     }
+}
+
+/// What of a method may be logged: a client can make up its own.
+fn known_method(method: &Method) -> &'static str {
+    ["POST", "GET", "OPTIONS", "HEAD", "DELETE", "PUT", "PATCH"]
+        .into_iter()
+        .find(|known| method == known)
+        .unwrap_or("(other)")
 }
 
 /// What of a path may be logged: unknown ones could hold anything.

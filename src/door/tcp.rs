@@ -1,7 +1,7 @@
 //! The TCP door: HTTP/1.1 and HTTP/2 without TLS (h2c), for a laptop, a container, or a proxy in front.
 //!
 //! Owns the listener, its connections and their patience: a request's head has 5 s to arrive, an idle connection 75 s
-//! until the next. In come connections; out go responses. A signal ends it: what is being answered may finish.
+//! until the next, and an answer 75 s to be read. In come connections; out go responses. A signal ends it: what is being answered may finish.
 
 use std::{
     io,
@@ -30,15 +30,20 @@ use tower::ServiceExt;
 
 use super::{ARRIVAL, body::Held, layers::RequestId};
 
-/// How long a connection may be idle between requests.
+/// How long a connection may be idle between requests, and how long its client may leave an answer unread.
 const IDLE: Duration = Duration::from_secs(75);
 /// Connections at once; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4_096;
 /// How long requests may take to finish once the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves `router` on `listener` until `ended`.
-pub async fn serve(listener: TcpListener, router: Router, ended: impl Future<Output = ()>) {
+/// Serves `router`, which takes at most `work` for an answer, on `listener` until `ended`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    work: Duration,
+    ended: impl Future<Output = ()>,
+) {
     let ids = Arc::new(RequestIds::new());
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -71,7 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router, ended: impl Future<Out
                     .map(|response| response.map(|body| Held::new(body, pending)))
             }
         });
-        let io = TokioIo::new(PatientStream::new(stream, activity));
+        let io = TokioIo::new(PatientStream::new(stream, activity, work + IDLE));
         let connection = graceful.watch(server.serve_connection(io, service).into_owned());
         #[expect(
             clippy::disallowed_methods,
@@ -159,27 +164,32 @@ impl Drop for Pending {
     }
 }
 
-/// A connection that waits for its client only so long: for the rest of a request's head, or for the next request.
-/// While a request is pending, patience is the handler's.
+/// A connection that waits for its client only so long: for the rest of a request's head, for the next request, or for
+/// an answer to be read. A client of HTTP/2 that gives an answer no room, and one that reads nothing, would otherwise
+/// hold its connection for ever.
 struct PatientStream {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// How long the last request may take until its answer is sent.
+    answer: Duration,
     /// How many requests had begun when this was last looked at.
     begun: usize,
     patience: Pin<Box<Sleep>>,
     waiting: Waiting,
     /// How much of HTTP/2's preface has come; `None` once something else has.
     preface: Option<usize>,
+    /// Whether what there is to write finds no room.
+    stalled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     /// A request is being answered.
-    No,
+    Answer,
     /// Nothing of the next request has come.
-    ForRequest,
+    Request,
     /// The head has begun.
-    ForHead,
+    Head,
 }
 
 /// What an HTTP/2 connection begins with: RFC 9113, section 3.4.
@@ -188,16 +198,18 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 63\r\n\r\n{\"error\":\"The request's head did not arrive within 5 seconds.\"}";
 
 impl PatientStream {
-    fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    fn new(stream: TcpStream, activity: Arc<Activity>, answer: Duration) -> Self {
         let patience = Box::pin(tokio::time::sleep(ARRIVAL));
         // A client that opens a connection has something to say.
         Self {
             stream,
             activity,
+            answer,
             begun: 0,
             patience,
-            waiting: Waiting::ForRequest,
+            waiting: Waiting::Request,
             preface: Some(0),
+            stalled: false,
         }
     }
 
@@ -218,12 +230,49 @@ impl PatientStream {
     fn wait(&mut self, waiting: Waiting) {
         self.waiting = waiting;
         let patience = match waiting {
-            Waiting::No => return,
-            Waiting::ForHead if !self.is_http2() => ARRIVAL,
-            // HTTP/2 is never silent, and its frames do not show where a head begins.
-            Waiting::ForHead | Waiting::ForRequest => IDLE,
+            Waiting::Answer => self.answer,
+            // HTTP/2 is never silent, and its frames do not show where a head begins; only the first must come soon.
+            Waiting::Head if !self.is_http2() || self.begun == 0 => ARRIVAL,
+            Waiting::Head | Waiting::Request => IDLE,
         };
         self.patience.as_mut().reset(Instant::now() + patience);
+    }
+
+    /// Looks at what the connection is doing.
+    fn observe(&mut self) {
+        let is_pending = self.activity.pending.load(Ordering::Relaxed) > 0;
+        let begun = self.activity.begun.load(Ordering::Relaxed);
+        if begun != self.begun {
+            self.begun = begun;
+            self.wait(Waiting::Answer);
+        }
+        if !is_pending && self.waiting == Waiting::Answer {
+            self.wait(Waiting::Request);
+        }
+    }
+
+    /// Whether the client has had its time. Wakes the connection when it has.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.patience.as_mut().poll(context).is_ready()
+    }
+
+    /// Ends a write that has waited too long for its client to read.
+    fn written<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            self.observe();
+            self.stalled = true;
+            if self.is_over(context) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        } else if std::mem::take(&mut self.stalled) {
+            // It reads, if slowly.
+            self.wait(self.waiting);
+        }
+        polled
     }
 }
 
@@ -235,23 +284,14 @@ impl AsyncRead for PatientStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let is_pending = self.activity.pending.load(Ordering::Relaxed) > 0;
-        let begun = self.activity.begun.load(Ordering::Relaxed);
-        if is_pending || begun != self.begun {
-            self.begun = begun;
-            self.waiting = Waiting::No;
-        }
-        if !is_pending && self.waiting == Waiting::No {
-            self.wait(Waiting::ForRequest);
-        }
+        self.observe();
         let came = &buffer.filled()[before..];
         self.see(came);
-        let begins = self.waiting == Waiting::ForRequest || self.is_http2();
-        if !is_pending && begins && !came.is_empty() {
-            self.wait(Waiting::ForHead);
+        if self.waiting == Waiting::Request && !came.is_empty() {
+            self.wait(Waiting::Head);
         }
-        if polled.is_pending() && !is_pending && self.patience.as_mut().poll(context).is_ready() {
-            if self.waiting == Waiting::ForHead && !self.is_http2() {
+        if polled.is_pending() && self.is_over(context) {
+            if self.waiting == Waiting::Head && !self.is_http2() {
                 // Nothing was answered yet, so nothing of ours is half-written.
                 let _ = self.stream.try_write(LATE);
             }
@@ -268,7 +308,8 @@ impl AsyncWrite for PatientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(polled, context)
     }
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
@@ -281,9 +322,72 @@ impl AsyncWrite for PatientStream {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.written(polled, context)
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// The server's end of a connection whose one request is being answered, and the client's end.
+    async fn answering() -> (PatientStream, Pending, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let activity = Arc::new(Activity::default());
+        let pending = Pending::new(&activity);
+        let patience = Duration::from_millis(50);
+        let server = PatientStream::new(accepted.unwrap().0, activity, patience);
+        (server, pending, client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_ends_the_connection() {
+        let (mut server, _pending, _client) = answering().await;
+        let more_than_sockets_hold = vec![0; 64 << 20];
+        let written = server.write_all(&more_than_sockets_hold);
+        let failed = tokio::time::timeout(ARRIVAL, written).await.unwrap();
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_given_no_room_ends_the_connection() {
+        let (mut server, _pending, mut client) = answering().await;
+        // A client of HTTP/2 that opens no window still says that it is there.
+        client.write_all(b"ping").await.unwrap();
+        let mut read = Vec::new();
+        let ended = tokio::time::timeout(ARRIVAL, server.read_to_end(&mut read)).await;
+        assert_eq!((ended.unwrap().unwrap(), &read[..]), (4, &b"ping"[..]));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_read_slowly_arrives() {
+        let (mut server, pending, mut client) = answering().await;
+        server.answer = Duration::from_millis(700);
+        let sending = async {
+            server.write_all(&vec![1; 16 << 20]).await.unwrap();
+            drop((server, pending));
+        };
+        let reading = async {
+            let (mut read, mut part) = (0, vec![0; 1 << 20]);
+            loop {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                match client.read(&mut part).await.unwrap() {
+                    0 => return read,
+                    more => read += more,
+                }
+            }
+        };
+        let both = tokio::time::timeout(Duration::from_secs(30), async {
+            tokio::join!(sending, reading).1
+        });
+        assert_eq!(both.await.unwrap(), 16 << 20);
     }
 }

@@ -182,7 +182,7 @@ impl Edge {
                 None
             }
             Kind::Request { id, method, params } => {
-                context.trail().note_method(&method);
+                context.trail().note_method(known_method(&method));
                 let answer = match (method.as_str(), era) {
                     ("tools/call", _) => {
                         return Some(self.call(context, era, id, params.as_ref(), progress).await);
@@ -206,6 +206,20 @@ impl Edge {
             }
         }
     }
+}
+
+/// What of a method's name may be logged: unknown ones could hold anything, of any length.
+fn known_method(method: &str) -> &'static str {
+    [
+        "tools/call",
+        "tools/list",
+        "server/discover",
+        "initialize",
+        "ping",
+    ]
+    .into_iter()
+    .find(|known| *known == method)
+    .unwrap_or("(other)")
 }
 
 /// What comes of a request that reports progress.

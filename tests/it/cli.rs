@@ -85,6 +85,14 @@ fn a_configuration_is_a_file_or_a_variable() {
         "{}",
         text(&missing.stderr)
     );
+    // A document that is not recognised as one is taken for a path, and may hold a secret all the same.
+    let quoted = rolecall(&["check"], Some(r#"'{"auth":{"hs256":"hunter2"}}'"#));
+    assert_eq!(quoted.status.code(), Some(2));
+    let said = text(&quoted.stderr);
+    assert!(
+        said.contains("ROLECALL_CONFIG") && !said.contains("hunter2"),
+        "{said}"
+    );
     std::fs::remove_dir_all(folder).unwrap();
 }
 

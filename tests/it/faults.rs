@@ -144,6 +144,25 @@ fn an_sts_that_hangs_or_drips_holds_only_its_caller_and_only_so_long() {
 }
 
 #[test]
+fn who_leaves_in_the_middle_of_the_first_call_holds_nobody_up() {
+    limited(async {
+        let (faults, server) = behind_faults().await;
+        // Before the first role is assumed, the server asks who it is: once, for everybody.
+        faults.inject("GetCallerIdentity", Fault::Hang, 1);
+        let alice = server.user("alice");
+        let call = alice.call("auth_status", json!({}));
+        let gone = tokio::time::timeout(Duration::from_secs(1), call).await;
+        assert!(gone.is_err(), "alice left before her answer");
+        let proof = server
+            .user("bob")
+            .call("auth_status", json!({}))
+            .await
+            .content();
+        assert_eq!(proof["aws"]["account"], "222222222222");
+    });
+}
+
+#[test]
 fn a_refusal_by_sts_says_nothing_of_the_role_and_is_remembered_shortly() {
     limited(async {
         let (faults, server) = behind_faults().await;
@@ -208,6 +227,21 @@ fn expired_credentials_are_replaced_once() {
             .tool_error();
         assert!(text.contains("expired"), "{text}");
         assert_eq!(faults.count("Action=AssumeRole"), 4, "once, not for ever");
+    });
+}
+
+#[test]
+fn calls_that_find_their_credentials_expired_together_share_the_new_ones() {
+    limited(async {
+        let (faults, server) = behind_faults().await;
+        let alice = server.user("alice");
+        alice.call("auth_status", json!({})).await.content();
+        let bucket = &world().person("alice").bucket;
+        faults.inject("list-type=2", Fault::expired_s3(), 20);
+        let calls = (0..20).map(|_| alice.call("bucket_objects_list", json!({ "bucket": bucket })));
+        join_all(calls).await;
+        let assumed = faults.count("Action=AssumeRole");
+        assert!(assumed <= 3, "{assumed} assumptions");
     });
 }
 

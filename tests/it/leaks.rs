@@ -5,7 +5,9 @@ use serde_json::json;
 use super::support::{
     Setup, claims,
     fault::{Fault, Faults},
-    limited, world,
+    limited,
+    server::answer,
+    world,
 };
 
 #[test]
@@ -60,6 +62,15 @@ fn no_token_secret_or_credential_is_ever_written() {
                 .text
                 .replace("hunter2", ""),
         );
+        answers.push(
+            alice
+                .rpc("hunter2", json!({}))
+                .await
+                .text
+                .replace("hunter2", ""),
+        );
+        let made_up = reqwest::Method::from_bytes(b"HUNTER2-hunter2").unwrap();
+        answer(alice.request(made_up)).await;
         let _ = server
             .client
             .get(server.url("/mcp?token=hunter2"))
