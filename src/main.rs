@@ -121,6 +121,11 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     match command {
         Command::Schema => Ok(()),
         Command::Tools => print(&tool_definitions(&config, &process)),
+        Command::Check if config.auth.issuers.is_empty() => {
+            let note = "note: no issuer is configured: `serve` and `lambda` will not start";
+            let _ = writeln!(io::stderr(), "{note}");
+            print(&format!("{}\n", config.effective()))
+        }
         Command::Check => print(&format!("{}\n", config.effective())),
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
         Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,

@@ -179,6 +179,14 @@ async fn claims_that_are_missing_or_wrong_are_refused() {
             Rejection::Claims("`sub` is not 1 to 256 printable characters"),
         ),
         (
+            with(json!({ "sub": "a\u{fe0f}" })),
+            Rejection::Claims("`sub` is not 1 to 256 printable characters"),
+        ),
+        (
+            with(json!({ "sub": "\u{3164}" })),
+            Rejection::Claims("`sub` is not 1 to 256 printable characters"),
+        ),
+        (
             with(json!({ "sub": "a\u{200b}" })),
             Rejection::Claims("`sub` is not 1 to 256 printable characters"),
         ),

@@ -413,7 +413,8 @@ fn is_session_of(own: &Identity, role: &RoleArn) -> bool {
         .arn
         .split_once(":assumed-role/")
         .and_then(|(_, rest)| rest.split('/').next());
-    own.account == role.account() && name == Some(role.name())
+    // IAM tells names apart without case.
+    own.account == role.account() && name.is_some_and(|name| name.eq_ignore_ascii_case(role.name()))
 }
 
 /// The most that STS takes as a name of a session, or as a source identity.
@@ -527,6 +528,10 @@ mod tests {
         assert!(is_session_of(
             &own,
             &role("arn:aws:iam::111122223333:role/service/rolecall")
+        ));
+        assert!(is_session_of(
+            &own,
+            &role("arn:aws:iam::111122223333:role/RoleCall")
         ));
         assert!(!is_session_of(
             &own,

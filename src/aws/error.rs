@@ -37,10 +37,14 @@ pub enum AwsError {
     #[error("AWS does not know the bucket. Check its name.")]
     NoBucket,
     /// Any other refusal, by its error code.
-    #[error("AWS refused the request ({0}).")]
+    #[error(
+        "AWS refused the request ({0}). Check the arguments; if they are right, ask whoever runs this server."
+    )]
     Refused(String),
     /// The bucket lives in another region.
-    #[error("The bucket lives in another region.")]
+    #[error(
+        "The bucket lives in a region that S3 does not name. Ask whoever runs this server to set aws.region to it."
+    )]
     OtherRegion(Option<String>),
     /// The server's configuration keeps it from asking.
     #[error(

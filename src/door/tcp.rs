@@ -34,6 +34,8 @@ use super::{ARRIVAL, body::Held, layers::RequestId};
 const IDLE: Duration = Duration::from_secs(75);
 /// Connections at once; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4_096;
+/// Files and sockets that are left for everything else: AWS first.
+const SPARE_DESCRIPTORS: usize = 128;
 /// How long requests may take to finish once the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,7 @@ pub async fn serve(
     ended: impl Future<Output = ()>,
 ) {
     let ids = Arc::new(RequestIds::new());
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(max_connections()));
     let graceful = GracefulShutdown::new();
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).max_headers(100);
@@ -92,10 +94,28 @@ pub async fn serve(
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
+/// As many as the process may have descriptors for.
+fn max_connections() -> usize {
+    // `Max open files  <soft>  <hard>  files`: proc(5). Elsewhere, the bound is ours alone.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| {
+        line.strip_prefix("Max open files")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    soft.map_or(MAX_CONNECTIONS, |soft: usize| {
+        soft.saturating_sub(SPARE_DESCRIPTORS)
+            .clamp(16, MAX_CONNECTIONS)
+    })
+}
+
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
 ) -> (TcpStream, Option<tokio::sync::OwnedSemaphorePermit>) {
+    let mut warned = false;
     loop {
         // The semaphore is never closed.
         let permit = Arc::clone(connections).acquire_owned().await.ok();
@@ -107,7 +127,9 @@ async fn accept(
             }
             Err(error) => {
                 // Out of descriptors, most often: let some connections end.
-                tracing::warn!(%error, "cannot accept a connection");
+                if !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -159,23 +159,36 @@ fn batch(
     if elements.len() > MAX_BATCH {
         return refuse("The batch holds more than 64 messages.");
     }
+    // Judged by what their senders mean, before any of them is found faulty.
+    if elements.iter().any(|element| means_modern(body, element)) {
+        return refuse("A batch cannot hold messages of protocol revision 2026-07-28.");
+    }
     let messages: Vec<_> = elements
         .into_iter()
         .map(|element| one(Wire::Batch, body, element.get().as_bytes(), registry))
         .collect();
-    if messages
-        .iter()
-        .flatten()
-        .any(|message| message.era == Era::Modern)
-    {
-        return refuse("A batch cannot hold messages of protocol revision 2026-07-28.");
-    }
     if messages.iter().flatten().any(
         |message| matches!(&message.kind, Kind::Request { method, .. } if method == "initialize"),
     ) {
         return refuse("`initialize` cannot be part of a batch.");
     }
     Ok(messages)
+}
+
+/// Whether a message carries a modern envelope, however faulty.
+fn means_modern(body: &Bytes, element: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Parameters<'a> {
+        #[serde(borrow)]
+        params: Option<&'a RawValue>,
+    }
+    let Ok(Parameters {
+        params: Some(params),
+    }) = serde_json::from_str(element.get())
+    else {
+        return false;
+    };
+    envelope::era_of_notification(Some(&slice(body, params.get()))) == Era::Modern
 }
 
 /// Reads one message, whose text is all of `body` or a part of it.

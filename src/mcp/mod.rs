@@ -20,11 +20,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, join_all},
-    stream::BoxStream,
-};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use tokio::sync::mpsc;
 
 pub use envelope::{LEGACY_VERSIONS, MODERN_VERSION, Wire};
@@ -49,6 +45,9 @@ const INSTRUCTIONS: &str = "Every call runs as you: AWS tools use the IAM role o
 
 /// How long clients may keep what `server/discover` and `tools/list` say, in milliseconds.
 const TTL_MS: u32 = 300_000;
+
+/// Messages of a batch that are answered at once.
+const BATCH_AT_ONCE: usize = 8;
 
 /// Progress reports that wait for a slow client.
 const PROGRESS_BUFFER: usize = 32;
@@ -126,7 +125,9 @@ impl Edge {
                 Err(refusal) => Some(Body::refused(&refusal)),
             }
         });
-        let answers: Vec<Body> = join_all(answers).await.into_iter().flatten().collect();
+        // In order, and only so many at once: each may hold a large answer.
+        let answers = futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE);
+        let answers: Vec<Body> = answers.filter_map(std::future::ready).collect().await;
         let share = max_bytes / answers.len().max(1);
         let answers: Vec<Body> = answers
             .into_iter()

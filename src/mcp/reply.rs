@@ -62,6 +62,11 @@ impl Body {
         json.push_str(r#","result":"#);
         json.push_str(result);
         json.push('}');
+        // An answer is one line on stdio and in a stream of events. Inside a JSON string a line break is escaped; between
+        // tokens it is white space.
+        if json.contains(['\n', '\r']) {
+            json = json.replace(['\n', '\r'], " ");
+        }
         Self {
             id: Some(id.clone()),
             json: json.into(),

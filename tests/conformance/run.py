@@ -23,7 +23,7 @@ MODULES = HERE.parent / "interop" / "node_modules"
 SUITE = [MODULES / ".bin" / "node", MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js", "server"]
 SETS = ["2026-07-28", "2025-11-25"]
 # Seconds that one run of the suite may take, and that the server may take to start.
-SUITE_LIMIT, START_LIMIT = 80, 10
+SUITE_LIMIT, START_LIMIT = 240, 30
 
 
 def run_suite(url: str, requirements: str) -> dict[str, dict[str, str]]:

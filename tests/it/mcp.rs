@@ -391,8 +391,11 @@ fn batches_belong_to_one_revision() {
         );
         let modern = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": envelope() } });
         let initialize = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "protocolVersion": "2025-03-26" } });
+        let mut unknown = modern.clone();
+        unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "v999".into();
         for refused in [
             json!([]),
+            json!([ping, unknown]),
             json!([ping, modern]),
             json!([initialize]),
             Value::Array(vec![ping.clone(); 65]),

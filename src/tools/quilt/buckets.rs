@@ -14,6 +14,8 @@ use crate::{
 
 /// S3 gives at most this many keys at once.
 const PAGE: i32 = 1_000;
+/// No further page is asked for once the keys take this much, in bytes: an answer holds them three times over.
+const MAX_KEY_BYTES: usize = 2 * 1_024 * 1_024;
 /// The most keys that one call collects, over several pages.
 const MAX_KEYS: i32 = 10_000;
 
@@ -84,7 +86,7 @@ pub(super) struct ObjectsQuery {
     /// Only keys that begin with this.
     #[serde(default)]
     prefix: String,
-    /// How many keys at most: 1 to 10,000.
+    /// How many keys at most: 1 to 10,000. Fewer come where the keys are long.
     #[serde(default = "default_max_keys")]
     #[schemars(range(min = 1, max = 10_000))]
     max_keys: i32,
@@ -216,7 +218,8 @@ async fn collect(
         next = page
             .next_continuation_token
             .filter(|_| page.is_truncated.unwrap_or_default());
-        let enough = objects.len() >= usize::try_from(query.max_keys).unwrap_or(usize::MAX);
+        let enough = objects.len() >= usize::try_from(query.max_keys).unwrap_or(usize::MAX)
+            || objects.iter().map(|object| object.key.len()).sum::<usize>() >= MAX_KEY_BYTES;
         if enough || next.is_none() {
             return Ok(ObjectList {
                 bucket: query.bucket.clone(),
