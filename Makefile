@@ -87,7 +87,7 @@ BENCH_FLAGS ?=
 .PHONY: bench
 bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=--markdown]
 	cargo build --release --locked -p rolecall
-	cargo build --release --locked -p peers
+	cargo build --profile peers --locked -p peers
 	@mkdir -p target/bench
 	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
-	target/release/bench --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
+	target/peers/bench --peers target/peers --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
