@@ -7,18 +7,18 @@
 //! Source: STS API reference, "`AssumeRole`"; IAM user guide, "Monitor and control actions taken with assumed roles".
 
 use std::{
-    fmt::{self, Write},
+    fmt,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
 use aws_sdk_sts::{config::Credentials, types::Tag};
-use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
 use super::{
     AwsError, Sdk,
+    names::{session_name, sha256, source_identity},
     session::{Identity, identity},
 };
 use crate::{
@@ -40,7 +40,7 @@ const DENIED_FOR: u64 = 30;
 const MAX_CHAINED_SECONDS: u64 = 3_600;
 /// The shortest session that STS grants.
 const MIN_SECONDS: u64 = 900;
-/// All that one assumption may take, our own identity included. The external id, if it is stored, is read before.
+/// All that a caller waits for an assumption, our own identity and the external id included.
 const BUDGET: Duration = Duration::from_secs(9);
 /// Callers whose roles are kept.
 const MAX_ENTRIES: u64 = 10_000;
@@ -263,12 +263,6 @@ fn key(role: &AuthorizedRole, external_id: Option<&SecretString>) -> Key {
     }
 }
 
-fn sha256(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
-}
-
 impl Inner {
     async fn external_id(&self) -> Result<Option<Arc<SecretString>>, AwsError> {
         match &self.external_id {
@@ -417,102 +411,9 @@ fn is_session_of(own: &Identity, role: &RoleArn) -> bool {
     own.account == role.account() && name.is_some_and(|name| name.eq_ignore_ascii_case(role.name()))
 }
 
-/// The most that STS takes as a name of a session, or as a source identity.
-const MAX_NAME: usize = 64;
-
-/// The subject as STS's `SourceIdentity`: itself where the alphabet and the length allow, else marked and hashed. No
-/// two subjects share one.
-fn source_identity(subject: &str) -> String {
-    encoded(subject, MAX_NAME)
-}
-
-/// `mcp-{subject}-{seconds since the epoch}`, at most 64 long.
-fn session_name(subject: &str, now: UnixSeconds) -> String {
-    let time = now.to_string();
-    format!(
-        "mcp-{}-{time}",
-        encoded(subject, MAX_NAME - "mcp--".len() - time.len())
-    )
-}
-
-/// How much of a hash stands for a subject: 96 bits.
-const HASH_DIGITS: usize = 24;
-
-/// `subject` in `[\w+=,.@-]`, 2 to `max` long. A subject that must be changed is marked by a leading `=` and ends in 24
-/// hexadecimal digits of its hash, so that it is neither another subject nor another one's changed form.
-fn encoded(subject: &str, max: usize) -> String {
-    let is_allowed =
-        |character: char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(character);
-    let as_it_is = (2..=max).contains(&subject.len())
-        && subject.chars().all(is_allowed)
-        && !subject.starts_with('=');
-    if as_it_is {
-        return subject.to_owned();
-    }
-    let kept = max.saturating_sub(HASH_DIGITS + "=-".len());
-    let mut text = String::from("=");
-    text.extend(subject.chars().take(kept).map(|character| {
-        if is_allowed(character) {
-            character
-        } else {
-            '-'
-        }
-    }));
-    text.push('-');
-    for byte in &sha256(subject)[..HASH_DIGITS / 2] {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_subject_that_sts_accepts_is_kept() {
-        for subject in [
-            "alice",
-            "alice@example.com",
-            "auth0=1,2.3+4-5_6",
-            &"a".repeat(64),
-        ] {
-            assert_eq!(source_identity(subject), subject);
-        }
-        assert_eq!(session_name("alice", 1_795_000_000), "mcp-alice-1795000000");
-    }
-
-    #[test]
-    fn a_subject_that_sts_does_not_accept_is_encoded_without_collision() {
-        let long = "a".repeat(65);
-        let others = [
-            "a",
-            "auth0|123",
-            "auth0 123",
-            "auth0/123",
-            "Zoë",
-            "Zoé",
-            "=alice",
-            &long,
-            &format!("{long}b"),
-        ];
-        let mut seen = std::collections::HashSet::new();
-        for subject in others {
-            let encoded = source_identity(subject);
-            assert!((2..=64).contains(&encoded.len()), "{encoded}");
-            assert!(
-                encoded
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)),
-                "{encoded}"
-            );
-            assert!(seen.insert(encoded.clone()), "{subject} collides");
-            // A subject that is written like another's encoded form is encoded again.
-            assert!(seen.insert(source_identity(&encoded)), "{encoded} collides");
-            assert!(session_name(subject, 1_795_000_000).len() <= 64);
-        }
-        assert!(source_identity("auth0|123").starts_with("=auth0-123-"));
-    }
 
     #[test]
     fn our_own_role_is_recognised_with_or_without_a_path() {

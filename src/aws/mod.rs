@@ -7,6 +7,7 @@
 
 mod broker;
 mod error;
+mod names;
 mod sdk;
 mod secrets;
 mod session;
