@@ -440,6 +440,23 @@ async fn an_issuer_judges_its_own_tokens_only() {
     assert_eq!(rejection(judge(&token).await), Rejection::Audience);
 }
 
+#[test]
+fn an_issuer_s_rules_refuse_another_s_token_whatever_key_made_it() {
+    // Whoever chose the wrong rules for a token, with a key that both issuers share, is still refused.
+    let bearer = BearerToken::parse(sign(&claims()).as_bytes()).unwrap();
+    let unverified = UnverifiedClaims::parse(&bearer).unwrap();
+    let config = config(&json!({}));
+    let keys = vec![key(SECRET)];
+    let rules = |index: usize| {
+        let mut rules = Rules::from_config(&config.auth.issuers[index]);
+        rules.audience = "quilt-mcp-server".to_owned();
+        rules
+    };
+    let judge = |rules: &Rules| VerifiedClaims::verify(&unverified, &keys, rules, NOW);
+    assert!(judge(&rules(0)).is_ok());
+    assert_eq!(judge(&rules(1)).unwrap_err(), Rejection::Issuer);
+}
+
 #[tokio::test]
 async fn one_authorization_header_with_one_value() {
     let token = sign(&claims());
