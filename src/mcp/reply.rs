@@ -189,3 +189,21 @@ pub(super) fn progress_notification(token: &Id, update: &ProgressUpdate) -> Byte
     );
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_one_line_whatever_its_tool_wrote() {
+        let text = Bytes::from_static(b"7");
+        let raw = serde_json::from_slice(&text).unwrap();
+        let id = Id::read(&text, raw).unwrap();
+        let result = "{\r\n  \"content\": [\n],\n  \"text\": \"a\\nb\"\n}";
+        let body = Body::result(&id, result);
+        let sent: serde_json::Value = serde_json::from_slice(&body.json).unwrap();
+        let meant: serde_json::Value = serde_json::from_str(result).unwrap();
+        assert_eq!(sent["result"], meant, "and it says the same");
+        assert!(!body.json.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+    }
+}
