@@ -47,7 +47,8 @@ pub async fn serve(
     ended: impl Future<Output = ()>,
 ) {
     let ids = Arc::new(RequestIds::new());
-    let connections = Arc::new(Semaphore::new(max_connections()));
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let connections = Arc::new(Semaphore::new(max_connections(&limits)));
     let graceful = GracefulShutdown::new();
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).max_headers(100);
@@ -94,16 +95,15 @@ pub async fn serve(
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }
 
-/// As many as the process may have descriptors for.
-fn max_connections() -> usize {
-    // `Max open files  <soft>  <hard>  files`: proc(5). Elsewhere, the bound is ours alone.
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+/// As many as the process may have descriptors for, by what proc(5) says in `limits`; elsewhere, the bound is ours alone.
+fn max_connections(limits: &str) -> usize {
+    // `Max open files  <soft>  <hard>  files`
     let soft = limits.lines().find_map(|line| {
-        line.strip_prefix("Max open files")?
+        let soft = line
+            .strip_prefix("Max open files")?
             .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
+            .next()?;
+        soft.parse().ok()
     });
     soft.map_or(MAX_CONNECTIONS, |soft: usize| {
         soft.saturating_sub(SPARE_DESCRIPTORS)
@@ -411,5 +411,21 @@ mod tests {
             tokio::join!(sending, reading).1
         });
         assert_eq!(both.await.unwrap(), 16 << 20);
+    }
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        let limits = |soft: &str| {
+            format!("Max cpu time  1  1  seconds\nMax open files  {soft}  4096  files\n")
+        };
+        for (soft, connections) in [
+            ("1024", 896),
+            ("1000000", 4_096),
+            ("100", 16),
+            ("unlimited", 4_096),
+        ] {
+            assert_eq!(max_connections(&limits(soft)), connections, "{soft}");
+        }
+        assert_eq!(max_connections(""), 4_096);
     }
 }

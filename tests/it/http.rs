@@ -158,7 +158,8 @@ fn slow_requests_are_ended_within_five_seconds_and_hold_nobody_up() {
         let body = request("content-length: 100\r\n", "{\"jsonrpc\"");
         let body = raw(&server, body.as_bytes());
         let silent = raw(&server, b"");
-        let preface = raw(&server, b"PRI * HT");
+        let preface = raw(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n");
+        let http2 = raw(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let caller = server.anonymous();
         let others = async {
             for _ in 0..50 {
@@ -169,7 +170,8 @@ fn slow_requests_are_ended_within_five_seconds_and_hold_nobody_up() {
                 "others wait for the slow ones"
             );
         };
-        let (head, body, silent, preface, ()) = tokio::join!(head, body, silent, preface, others);
+        let (head, body, silent, preface, http2, ()) =
+            tokio::join!(head, body, silent, preface, http2, others);
         assert!(head.starts_with("HTTP/1.1 408"), "{head}");
         assert!(
             head.ends_with(r#"{"error":"The request's head did not arrive within 5 seconds."}"#),
@@ -178,6 +180,7 @@ fn slow_requests_are_ended_within_five_seconds_and_hold_nobody_up() {
         assert!(body.starts_with("HTTP/1.1 408"), "{body}");
         assert_eq!(silent, "");
         assert!(preface.starts_with("HTTP/1.1 408"), "{preface}");
+        assert!(!http2.contains("HTTP/1.1"), "it speaks HTTP/2: {http2:?}");
         assert!(
             began.elapsed() < Duration::from_secs(7),
             "{:?}",
