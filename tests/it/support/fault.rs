@@ -72,7 +72,7 @@ const EXPIRED: &str =
 
 /// Which requests a fault is for, by a text in their head or body, and how many of them.
 struct Rule {
-    text: &'static str,
+    text: String,
     fault: Fault,
     left: u32,
 }
@@ -112,9 +112,9 @@ impl Faults {
     }
 
     /// Lets the next `times` requests that hold `text` suffer `fault`.
-    pub fn inject(&self, text: &'static str, fault: Fault, times: u32) {
+    pub fn inject(&self, text: impl Into<String>, fault: Fault, times: u32) {
         self.rules.lock().unwrap().push(Rule {
-            text,
+            text: text.into(),
             fault,
             left: times,
         });
@@ -137,6 +137,14 @@ impl Faults {
                     .collect()
             })
             .collect()
+    }
+
+    /// The access key that the last of the requests that hold `text` was signed with.
+    pub fn access_key(&self, text: &str) -> String {
+        let seen = self.seen.lock().unwrap();
+        let last = seen.iter().rfind(|request| request.contains(text)).unwrap();
+        let (_, credential) = last.split_once("Credential=").unwrap();
+        credential.split('/').next().unwrap().to_owned()
     }
 
     /// How many requests came that hold `text`.
@@ -167,7 +175,7 @@ async fn serve(mut client: TcpStream, rules: Arc<Mutex<Vec<Rule>>>, seen: Arc<Mu
         let mut rules = rules.lock().unwrap();
         let rule = rules
             .iter_mut()
-            .find(|rule| rule.left > 0 && text.contains(rule.text));
+            .find(|rule| rule.left > 0 && text.contains(&rule.text));
         rule.map(|rule| {
             rule.left -= 1;
             rule.fault.clone()
