@@ -96,6 +96,7 @@ impl App {
         let authenticator = match authentication {
             Authentication::Required => Some(Authenticator::new(
                 &config.auth,
+                &config.server,
                 &config.roles,
                 clock,
                 &load,

@@ -269,7 +269,7 @@ async fn mint_token(config: &Config, token: Token) -> Result<(), Failure> {
     let now = Clock::system().unix();
     let mut claims = serde_json::json!({
         "iss": issuer.issuer,
-        "aud": issuer.audience,
+        "aud": issuer.audience(&config.server),
         "sub": token.subject,
         "iat": now,
         "exp": now + token.ttl,

@@ -14,7 +14,7 @@ use serde::{
 use super::{Rejection, UnverifiedClaims, keys::KeySet};
 use crate::{
     clock::UnixSeconds,
-    config::{IssuerSection, arn::RoleArn},
+    config::{IssuerSection, ServerSection, arn::RoleArn},
 };
 use secrecy::ExposeSecret;
 
@@ -36,10 +36,10 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of a configured issuer.
-    pub fn from_config(section: &IssuerSection) -> Self {
+    pub fn from_config(section: &IssuerSection, server: &ServerSection) -> Self {
         Self {
             issuer: section.issuer.as_str().into(),
-            audience: section.audience.clone(),
+            audience: section.audience(server),
             leeway: section.leeway_seconds.get(),
             max_lifetime: section.max_lifetime_seconds.get(),
         }

@@ -29,7 +29,9 @@ pub use token::{BearerToken, MAX_TOKEN_BYTES, UnverifiedClaims};
 
 use crate::{
     clock::Clock,
-    config::{AuthSection, RolesSection, Scope, SecretError, SecretVersions, StoredSecret},
+    config::{
+        AuthSection, RolesSection, Scope, SecretError, SecretVersions, ServerSection, StoredSecret,
+    },
 };
 use keys::Hs256Keys;
 
@@ -114,11 +116,17 @@ struct Issuer {
 
 impl Authenticator {
     /// An authenticator for a checked configuration. Nothing is loaded before a request needs it.
-    pub fn new(auth: &AuthSection, roles: &RolesSection, clock: Clock, load: &LoadSecret) -> Self {
+    pub fn new(
+        auth: &AuthSection,
+        server: &ServerSection,
+        roles: &RolesSection,
+        clock: Clock,
+        load: &LoadSecret,
+    ) -> Self {
         let issuer = |section: &crate::config::IssuerSection| {
             let keys = Hs256Keys::from_config(section.hs256.as_ref()?, load);
             Some(Issuer {
-                rules: Rules::from_config(section),
+                rules: Rules::from_config(section, server),
                 keys,
             })
         };

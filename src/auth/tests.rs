@@ -45,7 +45,13 @@ fn no_stored_secrets() -> LoadSecret {
 
 fn authenticator_with(roles: &Value) -> Authenticator {
     let config = config(roles);
-    Authenticator::new(&config.auth, &config.roles, clock(), &no_stored_secrets())
+    Authenticator::new(
+        &config.auth,
+        &config.server,
+        &config.roles,
+        clock(),
+        &no_stored_secrets(),
+    )
 }
 
 fn authenticator() -> Authenticator {
@@ -448,7 +454,7 @@ fn an_issuer_s_rules_refuse_another_s_token_whatever_key_made_it() {
     let config = config(&json!({}));
     let keys = vec![key(SECRET)];
     let rules = |index: usize| {
-        let mut rules = Rules::from_config(&config.auth.issuers[index]);
+        let mut rules = Rules::from_config(&config.auth.issuers[index], &config.server);
         rules.audience = "quilt-mcp-server".to_owned();
         rules
     };
@@ -749,7 +755,13 @@ fn stored(
         "hs256": { "$secret": "arn:aws:secretsmanager:us-east-1:111122223333:secret:jwt" },
     }] } });
     let config = Config::parse(&document.to_string(), &|_| None).unwrap();
-    let authenticator = Authenticator::new(&config.auth, &config.roles, Clock::from_fn(now), &load);
+    let authenticator = Authenticator::new(
+        &config.auth,
+        &config.server,
+        &config.roles,
+        Clock::from_fn(now),
+        &load,
+    );
     (store, authenticator)
 }
 

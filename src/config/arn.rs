@@ -1,6 +1,7 @@
-//! Amazon Resource Names: the grammar of the two kinds that we accept.
+//! Amazon Resource Names: the grammar of the kinds that we accept.
 //!
-//! Owns [`RoleArn`] and [`RolePattern`] (IAM roles) and [`SecretArn`] (Secrets Manager). A value of these types is
+//! Owns [`RoleArn`] and [`RolePattern`] (IAM roles), [`CallerPattern`] (who signed a request) and [`SecretArn`]
+//! (Secrets Manager). A value of these types is
 //! well-formed by construction; the rest of the program never looks at an ARN as a string.
 //! Source: IAM user guide, "IAM ARNs"; Secrets Manager, "ARN format".
 
@@ -28,6 +29,11 @@ pub enum ArnError {
     /// A service-linked role: only its AWS service may assume it.
     #[error("a service-linked role (aws-service-role/) cannot be assumed")]
     ServiceLinked,
+    /// Not of the form of an IAM caller's ARN.
+    #[error(
+        "not a caller's ARN of the form arn:aws:sts::123456789012:assumed-role/Name/session (or /*), or arn:aws:iam::123456789012:user/Name"
+    )]
+    Caller,
     /// Not of the form of a secret's ARN.
     #[error(
         "not a secret's ARN of the form arn:aws:secretsmanager:us-east-1:123456789012:secret:name-AbCdEf"
@@ -214,6 +220,100 @@ impl schemars::JsonSchema for RolePattern {
     }
 }
 
+/// A caller as AWS knows it: `arn:P:iam::A:user/NAME`, or `arn:P:sts::A:assumed-role/ROLE/SESSION`, whose session may be
+/// `*`. Nothing else may be left open: a role's name that only begins alike is another role's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerPattern {
+    /// The whole ARN, or all of it before the `*`.
+    text: String,
+    any_session: bool,
+}
+
+impl CallerPattern {
+    /// Whether `arn` is one of the callers meant.
+    pub fn matches(&self, arn: &str) -> bool {
+        match arn.strip_prefix(self.text.as_str()) {
+            // A session's name has no slash of its own.
+            Some(session) if self.any_session => {
+                !session.is_empty() && session.bytes().all(is_name_byte)
+            }
+            Some(rest) => rest.is_empty(),
+            None => false,
+        }
+    }
+}
+
+impl FromStr for CallerPattern {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, service, "", account, resource] = parts[..] else {
+            return Err(ArnError::Caller);
+        };
+        let named = |name: &str| !name.is_empty() && name.bytes().all(is_name_byte);
+        let (formed, any_session) = match (service, resource.split_once('/')) {
+            ("iam", Some(("user", path))) => (is_path(path), false),
+            ("sts", Some(("assumed-role", rest))) => match rest.split_once('/') {
+                Some((role, "*")) => (named(role), true),
+                Some((role, session)) => (named(role) && named(session), false),
+                None => (false, false),
+            },
+            _ => (false, false),
+        };
+        if !formed || !PARTITIONS.contains(&partition) || !is_account(account) {
+            return Err(ArnError::Caller);
+        }
+        let text = if any_session {
+            &text[..text.len() - 1]
+        } else {
+            text
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            any_session,
+        })
+    }
+}
+
+impl fmt::Display for CallerPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}{}",
+            self.text,
+            if self.any_session { "*" } else { "" }
+        )
+    }
+}
+
+impl Serialize for CallerPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CallerPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for CallerPattern {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CallerPattern".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "The ARN of an IAM user, or of an assumed role's session, whose name may be `*`.",
+            "pattern": r"^arn:(aws|aws-cn|aws-us-gov):(iam::\d{12}:user/.+|sts::\d{12}:assumed-role/[^/]+/[^/]+)$"
+        })
+    }
+}
+
 /// A secret in Secrets Manager: `arn:P:secretsmanager:REGION:ACCOUNT:secret:NAME`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretArn(Arc<str>);
@@ -270,6 +370,36 @@ impl fmt::Debug for SecretArn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn callers_are_named_whole_but_for_their_session() {
+        let pattern = |text: &str| text.parse::<CallerPattern>();
+        let any = pattern("arn:aws:sts::111122223333:assumed-role/Front/*").unwrap();
+        assert!(any.matches("arn:aws:sts::111122223333:assumed-role/Front/i-1"));
+        for other in [
+            "arn:aws:sts::111122223333:assumed-role/Front/",
+            "arn:aws:sts::111122223333:assumed-role/Front/a/b",
+            "arn:aws:sts::111122223333:assumed-role/Front2/i-1",
+            "arn:aws:sts::999922223333:assumed-role/Front/i-1",
+            "",
+        ] {
+            assert!(!any.matches(other), "{other}");
+        }
+        let one = pattern("arn:aws:iam::111122223333:user/team/alice").unwrap();
+        assert!(one.matches("arn:aws:iam::111122223333:user/team/alice"));
+        assert!(!one.matches("arn:aws:iam::111122223333:user/team/alice2"));
+        for bad in [
+            "arn:aws:sts::111122223333:assumed-role/Front*",
+            "arn:aws:sts::111122223333:assumed-role/*/x",
+            "arn:aws:sts::111122223333:assumed-role/Front/x*",
+            "arn:aws:iam::111122223333:user/*",
+            "arn:aws:iam::111122223333:role/Front",
+            "arn:aws:iam::111122223333:root",
+            "*",
+        ] {
+            assert_eq!(pattern(bad), Err(ArnError::Caller), "{bad}");
+        }
+    }
 
     #[test]
     fn role_arns_follow_the_grammar() {

@@ -7,20 +7,32 @@
 //! first use by who needs it.
 
 pub mod arn;
+mod auth;
+mod fetch_url;
 mod process;
 mod read;
+mod roles;
 mod secret;
 mod sections;
 mod types;
 
 use std::path::Path;
 
+pub use auth::{
+    AlbSection, AuthSection, IntrospectionSection, IssuerSection, Judge, JwksSetting,
+    MIN_HS256_BYTES,
+};
+pub use fetch_url::{FetchUrl, FetchUrlError};
 pub use process::{Lambda, Process};
 pub use read::{Mistake, Mistakes};
+pub use roles::{
+    EXTERNAL_ID_FORM, HeaderMode, IamCaller, IamFrontDoor, IamFrontDoorKind, IamSection,
+    RolesSection, SessionPolicyMode, is_external_id,
+};
 pub use secret::{SecretError, SecretSetting, SecretVersions, StoredSecret};
 pub use sections::{
-    AuthSection, AwsSection, EXTERNAL_ID_FORM, HeaderMode, IssuerSection, Level, LogFormat,
-    MIN_HS256_BYTES, MetricsMode, RolesSection, ServerSection, TelemetrySection, is_external_id,
+    AwsSection, EgressSection, Level, LogFormat, MetricsMode, ParityMode, QuiltSection, RoleGrant,
+    ServerSection, TelemetrySection,
 };
 pub use types::{Bounded, Host, Origin, PublicUrl, Scope};
 
@@ -44,6 +56,8 @@ pub struct Config {
     pub roles: RolesSection,
     /// How AWS is reached.
     pub aws: AwsSection,
+    /// The Quilt catalog, and what its roles grant.
+    pub quilt: QuiltSection,
     /// Logs and metrics.
     pub telemetry: TelemetrySection,
 }
@@ -78,8 +92,9 @@ impl Config {
 
     /// What no single value shows.
     fn check(&self, mistakes: &mut Mistakes) {
-        self.auth.check(mistakes);
+        self.auth.check(&self.server, mistakes);
         self.roles.check(mistakes);
+        self.quilt.check(mistakes);
     }
 
     /// The same, for a process whose standard output is the protocol: no metrics.

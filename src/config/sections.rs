@@ -1,13 +1,14 @@
 //! The sections of the document. Each field says its unit and its default.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    arn::RolePattern,
-    read::{Mistakes, items, sections},
-    secret::SecretSetting,
-    types::{Bounded, Host, Origin, PublicUrl, Scope},
+    fetch_url::FetchUrl,
+    read::{Mistakes, items},
+    types::{Bounded, Host, Origin, PublicUrl},
 };
 
 /// `server`: the HTTP server.
@@ -30,6 +31,31 @@ pub struct ServerSection {
     pub max_body_bytes: Bounded<1_024, 6_291_456>,
     /// How long one tool call may take, in seconds. Default: 25, below the 30 s of an HTTP API.
     pub tool_timeout_seconds: Bounded<1, 900>,
+    /// Where this server itself may connect to, beside AWS and the URLs that this document names.
+    pub egress: EgressSection,
+}
+
+/// `server.egress`: the destinations of what this server fetches. AWS's own are not among them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct EgressSection {
+    /// Hosts that a fetched document may point to, with the port where it is not 443: such as the host of an issuer's
+    /// `jwks_uri`, where that is not the issuer's own. Default: none.
+    #[serde(deserialize_with = "items")]
+    pub allowed_hosts: Vec<Host>,
+    /// Addresses that may be connected to although they are not global (private, loopback, link-local): each one exact.
+    /// Default: none, but for those that URLs of this document name outright.
+    #[serde(deserialize_with = "items")]
+    pub allowed_addresses: Vec<IpAddr>,
+}
+
+impl ServerSection {
+    /// The name of this resource: `publicUrl` followed by `/mcp`. RFC 8707, section 2; RFC 9728, section 1.2.
+    pub fn resource(&self) -> Option<String> {
+        self.public_url
+            .as_ref()
+            .map(|url| format!("{}/mcp", url.as_str()))
+    }
 }
 
 impl Default for ServerSection {
@@ -40,161 +66,9 @@ impl Default for ServerSection {
             allowed_origins: Vec::new(),
             max_body_bytes: Bounded::clamped(4_194_304),
             tool_timeout_seconds: Bounded::clamped(25),
+            egress: EgressSection::default(),
         }
     }
-}
-
-/// `auth`: who may call.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-pub struct AuthSection {
-    /// The issuers whose tokens are accepted. A token is judged by the one that its `iss` claim names, and by no other.
-    #[serde(deserialize_with = "sections")]
-    pub issuers: Vec<IssuerSection>,
-    /// What the `scope` claim of every token must hold. Default: nothing.
-    #[serde(deserialize_with = "items")]
-    pub required_scopes: Vec<Scope>,
-}
-
-/// One issuer of tokens.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-#[schemars(extend("required" = ["issuer", "audience", "hs256"]))]
-pub struct IssuerSection {
-    /// The exact value of the `iss` claim.
-    pub issuer: String,
-    /// The value that the `aud` claim must hold.
-    pub audience: String,
-    /// The secret of an issuer that signs with HS256, at least 32 bytes. From Secrets Manager, the versions AWSCURRENT
-    /// and AWSPREVIOUS are both accepted, so that a rotation refuses nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hs256: Option<SecretSetting>,
-    /// The longest lifetime of a token (`exp` less `iat`), in seconds. Default: 86,400, a day.
-    pub max_lifetime_seconds: Bounded<60, 31_536_000>,
-    /// How far the issuer's clock and ours may differ, in seconds. Default: 30.
-    pub leeway_seconds: Bounded<0, 30>,
-}
-
-impl Default for IssuerSection {
-    fn default() -> Self {
-        Self {
-            issuer: String::new(),
-            audience: String::new(),
-            hs256: None,
-            max_lifetime_seconds: Bounded::clamped(86_400),
-            leeway_seconds: Bounded::clamped(30),
-        }
-    }
-}
-
-/// The shortest HMAC secret accepted, in bytes: RFC 7518, section 3.2 asks for the size of the hash.
-pub const MIN_HS256_BYTES: usize = 32;
-
-impl AuthSection {
-    pub(super) fn check(&self, mistakes: &mut Mistakes) {
-        for (index, issuer) in self.issuers.iter().enumerate() {
-            let at = |field: &str| format!("auth.issuers[{index}].{field}");
-            if issuer.issuer.is_empty() {
-                mistakes.add(
-                    at("issuer"),
-                    "is required: the exact value of the `iss` claim",
-                );
-            }
-            if issuer.audience.is_empty() {
-                mistakes.add(
-                    at("audience"),
-                    "is required: the value that the `aud` claim must hold",
-                );
-            }
-            match &issuer.hs256 {
-                None => mistakes.add(
-                    at("hs256"),
-                    r#"is required: {"$secret":"<Secrets Manager ARN>"}"#,
-                ),
-                Some(SecretSetting::Plain(secret)) => {
-                    use secrecy::ExposeSecret;
-                    if secret.expose_secret().len() < MIN_HS256_BYTES {
-                        mistakes.add(
-                            at("hs256"),
-                            format!("must be at least {MIN_HS256_BYTES} bytes long"),
-                        );
-                    }
-                }
-                Some(SecretSetting::Stored(_)) => {}
-            }
-            if !issuer.issuer.is_empty()
-                && self.issuers[..index]
-                    .iter()
-                    .any(|other| other.issuer == issuer.issuer)
-            {
-                mistakes.add(
-                    at("issuer"),
-                    "is configured twice: one issuer has one entry",
-                );
-            }
-        }
-    }
-}
-
-/// How `X-Quilt-User-Role` is read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HeaderMode {
-    /// The header selects among the roles that the caller's verified token lists.
-    #[default]
-    Select,
-    /// A request with the header is refused.
-    Off,
-}
-
-/// `roles`: which IAM roles callers may act as.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-pub struct RolesSection {
-    /// The roles that may be assumed, each an ARN, or the beginning of one followed by `*`. Default: none.
-    #[serde(deserialize_with = "items")]
-    pub allow: Vec<RolePattern>,
-    /// How the `X-Quilt-User-Role` header is read. Default: `select`.
-    pub header: HeaderMode,
-    /// The external id sent with each `AssumeRole`, which the roles' trust policies should require.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<SecretSetting>,
-    /// How long assumed credentials last, in seconds, if the token lasts as long. Default: 3,600. AWS bounds a role
-    /// that is assumed by a role, as on Lambda, to 3,600.
-    pub duration_seconds: Bounded<900, 43_200>,
-}
-
-impl Default for RolesSection {
-    fn default() -> Self {
-        Self {
-            allow: Vec::new(),
-            header: HeaderMode::default(),
-            external_id: None,
-            duration_seconds: Bounded::clamped(3_600),
-        }
-    }
-}
-
-impl RolesSection {
-    pub(super) fn check(&self, mistakes: &mut Mistakes) {
-        use secrecy::ExposeSecret;
-        if let Some(SecretSetting::Plain(id)) = &self.external_id
-            && !is_external_id(id.expose_secret())
-        {
-            mistakes.add("roles.externalId", EXTERNAL_ID_FORM);
-        }
-    }
-}
-
-/// What an external id must be: STS API reference, `AssumeRole`, "`ExternalId`".
-pub const EXTERNAL_ID_FORM: &str = "must be 2 to 1,224 letters, digits or any of +=,.@:/_-";
-
-/// Whether `text` is an external id as STS accepts it.
-pub fn is_external_id(text: &str) -> bool {
-    (2..=1_224).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@:/_-".contains(&byte))
 }
 
 /// `aws`: how AWS is reached. Credentials and endpoints come from the SDK's own sources.
@@ -204,6 +78,60 @@ pub struct AwsSection {
     /// The region of STS and S3. Default: the SDK's, from `AWS_REGION` or the profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+}
+
+/// `quilt`: the catalog, and what its roles grant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct QuiltSection {
+    /// The catalog's URL. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<FetchUrl>,
+    /// What each role of the catalog grants, by the role's name as tokens have it: a token's permissions and buckets are
+    /// compared with the union of its roles'. Default: nothing is compared.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, RoleGrant>,
+    /// How many buckets a token must name. Default: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_buckets: Option<Bounded<1, 10_000>>,
+    /// What follows when a token differs from its roles, or names another number of buckets. Default: `report`.
+    pub parity: ParityMode,
+}
+
+/// What a role of the catalog grants.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct RoleGrant {
+    /// Actions of S3, Athena and Glue, such as `s3:GetObject`.
+    #[serde(deserialize_with = "items")]
+    pub permissions: Vec<String>,
+    /// Names of buckets; `*` for all.
+    #[serde(deserialize_with = "items")]
+    pub buckets: Vec<String>,
+}
+
+/// What follows when a token's permissions are not those of its roles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParityMode {
+    /// `get_user_permissions` says so, and a line in the log.
+    #[default]
+    Report,
+    /// Tools that need permissions are refused, too.
+    Enforce,
+}
+
+impl QuiltSection {
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        for (name, grant) in &self.roles {
+            if grant.permissions.is_empty() && grant.buckets.is_empty() {
+                mistakes.add(
+                    format!("quilt.roles.{name}"),
+                    "must list `permissions`, `buckets` or both",
+                );
+            }
+        }
+    }
 }
 
 /// `telemetry`: logs on standard error, or on standard output where AWS Lambda collects it; metrics.

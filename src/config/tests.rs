@@ -77,7 +77,7 @@ fn all_mistakes_are_named_at_once_and_no_value_is_repeated() {
         "auth.issuers[2]: expected an object",
         "auth.issuers[3]: must not be null",
         "roles.allow[0]: not a role ARN, nor one that ends in `*`",
-        "roles.header: expected `select` or `off`",
+        "roles.header: expected one of `select`, `iam`, `off`",
         "roles.externalId: must be 2 to 1,224 letters",
         "aws.region: the variable AWS_REGION belongs to AWS",
         "telemetry: expected an object",
@@ -117,9 +117,114 @@ fn a_mistake_names_the_right_item_of_a_list() {
         mistakes(r#"{"auth":{"issuers":["hunter2",{"issuer":"i","audience":"a"}]}}"#),
         [
             "auth.issuers[0]: expected an object",
-            r#"auth.issuers[1].hs256: is required: {"$secret":"<Secrets Manager ARN>"}"#,
+            "auth.issuers[1].hs256: is missing: exactly one of `hs256`, `jwks`, `registry`, `introspection` and `alb` says how tokens are judged",
         ]
     );
+}
+
+#[test]
+fn an_issuer_is_judged_in_one_way() {
+    let found = mistakes(
+        r#"{ "auth": { "issuers": [
+               { "issuer": "a", "audience": "x", "hs256": {"$env":"JWT_SECRET"}, "jwks": "discover" },
+               { "issuer": "b", "jwks": "discover", "opaque": true },
+               { "issuer": "c", "registry": "https://registry.example.com", "audience": "x" },
+               { "issuer": "d", "introspection": {} },
+               { "issuer": "e", "audience": "x", "alb": { "signer": "hunter2" } },
+               { "issuer": "f", "audience": "x", "jwks": "http://idp.example.com" },
+               { "issuer": "https://idp.example.com", "audience": "", "jwks": "https://0x7f.1/" } ],
+             "toolScopes": { "a b": ["x"], "bucket_*": [] } } }"#,
+    );
+    let expected = [
+        "auth.issuers[5].jwks: must begin with https://",
+        "auth.issuers[6].jwks: expected a URL such as",
+        "auth.issuers[0].issuer: is judged in several ways",
+        "auth.issuers[1].audience: is required where server.publicUrl is not set",
+        "auth.issuers[1].opaque: is for `registry` and `introspection` only",
+        "auth.issuers[1].issuer: must be an https URL for `jwks` to be discovered from",
+        "auth.issuers[2].audience: has no meaning beside `registry`",
+        "auth.issuers[3].audience: is required where server.publicUrl is not set",
+        "auth.issuers[3].introspection.url: is required",
+        "auth.issuers[3].introspection.clientId: is required",
+        "auth.issuers[3].introspection.clientSecret: is required",
+        "auth.issuers[3].opaque: must be false here or at auth.issuers[2]",
+        "auth.issuers[4].alb.signer: must be the ARN of an Application Load Balancer",
+        "auth.issuers[5].hs256: is missing",
+        "auth.issuers[6].hs256: is missing",
+        "auth.toolScopes.a b: is no tool's name",
+        "auth.toolScopes.bucket_*: must list at least one scope",
+    ];
+    for line in expected {
+        assert!(
+            found.iter().any(|found| found.starts_with(line)),
+            "missing {line:?} in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(
+        !found.iter().any(|line| line.contains("hunter2")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn every_kind_of_issuer_is_read_and_shown() {
+    let text = r#"{ "server": { "publicUrl": "https://mcp.example.com" }, "auth": { "issuers": [
+        { "issuer": "https://idp.example.com/", "jwks": "discover" },
+        { "issuer": "b", "audience": "x", "jwks": "https://idp.example.com/keys" },
+        { "issuer": "c", "registry": "https://registry.example.com" },
+        { "issuer": "d", "opaque": false, "introspection": { "url": "http://127.0.0.1:9/introspect", "clientId": "rolecall", "clientSecret": {"$env":"JWT_SECRET"} } },
+        { "issuer": "e", "audience": "client", "alb": { "signer": "arn:aws:elasticloadbalancing:us-east-2:111122223333:loadbalancer/app/mcp/1234" } } ] } }"#;
+    let config = Config::parse(text, &lookup).unwrap();
+    let server = &config.server;
+    let issuers = &config.auth.issuers;
+    assert_eq!(issuers[0].audience(server), "https://mcp.example.com/mcp");
+    assert_eq!(issuers[1].audience(server), "x");
+    assert!(issuers[2].judges_opaque() && !issuers[3].judges_opaque());
+    let fetched: Vec<String> = issuers
+        .iter()
+        .flat_map(IssuerSection::destinations)
+        .map(|url| url.as_str().to_owned())
+        .collect();
+    assert_eq!(
+        fetched,
+        [
+            "https://idp.example.com/",
+            "https://idp.example.com/keys",
+            "https://registry.example.com/",
+            "http://127.0.0.1:9/introspect",
+            "https://public-keys.auth.elb.us-east-2.amazonaws.com/",
+        ]
+    );
+    assert!(!config.effective().contains("hunter2"));
+}
+
+#[test]
+fn whom_the_iam_header_believes_is_named_whole() {
+    let found = mistakes(
+        r#"{ "roles": { "header": "iam", "iam": { "frontDoors": [{ "kind": "rest-api" }, { "kind": "hunter2", "apiId": "a", "domainName": "d", "accountId": "1" }],
+             "callers": [{ "caller": "arn:aws:sts::111122223333:assumed-role/Front*" }, {}] } } }"#,
+    );
+    let expected = [
+        "roles.iam.frontDoors[1].kind: expected `function-url` or `rest-api`",
+        "roles.iam.callers[0].caller: not a caller's ARN",
+        "roles.iam.frontDoors[0].apiId: is required",
+        "roles.iam.frontDoors[0].domainName: is required",
+        "roles.iam.frontDoors[0].accountId: must be the 12 digits",
+        "roles.iam.frontDoors[1].accountId: must be the 12 digits",
+        "roles.iam.callers[0].roles: must list at least one role",
+        "roles.iam.callers[1].caller: is required",
+        "roles.iam.callers[1].roles: must list at least one role",
+    ];
+    for line in expected {
+        assert!(
+            found.iter().any(|found| found.starts_with(line)),
+            "missing {line:?} in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert_eq!(mistakes(r#"{"roles":{"header":"iam"}}"#).len(), 1);
+    assert_eq!(mistakes(r#"{"roles":{"iam":{}}}"#).len(), 1);
 }
 
 #[test]

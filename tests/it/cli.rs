@@ -224,39 +224,44 @@ fn the_examples_are_good_configurations() {
     assert!(checked > 0);
 }
 
+/// The paths of all settings of a schema: `server.publicUrl`, `auth.issuers[].issuer`.
+fn leaves(schema: &Value, part: &Value, path: &str, found: &mut Vec<String>) {
+    let target = |part: &Value| -> Option<Value> {
+        let forms = part["anyOf"].as_array().into_iter().flatten();
+        let reference = std::iter::once(part)
+            .chain(forms)
+            .find_map(|form| form["$ref"].as_str())?;
+        let part = schema.pointer(reference.trim_start_matches('#'))?;
+        part.get("properties")
+            .is_some_and(|_| reference != "#/$defs/Variable")
+            .then(|| part.clone())
+    };
+    for (name, property) in part["properties"].as_object().unwrap() {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        if let Some(section) = target(property) {
+            leaves(schema, &section, &path, found);
+        } else if let Some(section) = property.get("items").and_then(&target) {
+            leaves(schema, &section, &format!("{path}[]"), found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
 #[test]
 fn the_readme_names_every_setting_and_every_tool() {
     let readme = std::fs::read_to_string(super::support::aws::root().join("README.md")).unwrap();
     let schema: Value = serde_json::from_str(&text(&rolecall(&["schema"], None).stdout)).unwrap();
-    let properties = |schema: &Value| {
-        schema["properties"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    for section in properties(&schema)
-        .into_iter()
-        .filter(|name| name != "$schema")
-    {
-        let reference = schema["properties"][&section]["$ref"]
-            .as_str()
-            .unwrap()
-            .trim_start_matches('#');
-        for name in properties(schema.pointer(reference).unwrap()) {
-            let setting = if name == "issuers" {
-                continue;
-            } else {
-                format!("`{section}.{name}`")
-            };
-            assert!(readme.contains(&setting), "README.md lacks {setting}");
-        }
-    }
-    for name in properties(schema.pointer("/$defs/IssuerSection").unwrap()) {
+    let mut settings = Vec::new();
+    leaves(&schema, &schema, "", &mut settings);
+    for setting in settings.iter().filter(|setting| *setting != "$schema") {
         assert!(
-            readme.contains(&format!("`auth.issuers[].{name}`")),
-            "README.md lacks {name}"
+            readme.contains(&format!("`{setting}`")),
+            "README.md lacks {setting}"
         );
     }
     for tool in [

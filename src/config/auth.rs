@@ -1,0 +1,418 @@
+//! `auth`: who may call.
+//!
+//! Owns the issuers' settings. Which of the kinds an issuer is follows from the one member that says how its tokens are
+//! judged; [`IssuerSection::judge`] gives it.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use super::{
+    ServerSection,
+    fetch_url::FetchUrl,
+    read::{Mistakes, items, sections},
+    secret::SecretSetting,
+    types::{Bounded, Scope},
+};
+
+/// The shortest HMAC secret accepted, in bytes: RFC 7518, section 3.2 asks for the size of the hash.
+pub const MIN_HS256_BYTES: usize = 32;
+
+/// `auth`: who may call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct AuthSection {
+    /// The issuers whose tokens are accepted. A token is judged by the one that its `iss` claim names, and by no other.
+    #[serde(deserialize_with = "sections")]
+    pub issuers: Vec<IssuerSection>,
+    /// What the `scope` claim of every token must hold. Default: nothing.
+    #[serde(deserialize_with = "items")]
+    pub required_scopes: Vec<Scope>,
+    /// What the `scope` claim must also hold for single tools: by a tool's name, or the beginning of names followed by
+    /// `*`. All that match count. Default: nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tool_scopes: BTreeMap<String, Vec<Scope>>,
+}
+
+/// One issuer of tokens. Exactly one of `hs256`, `jwks`, `registry`, `introspection` and `alb` says how they are judged.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[schemars(extend("required" = ["issuer"]))]
+pub struct IssuerSection {
+    /// The exact value of the `iss` claim. For a registry, and for introspection of tokens that name no issuer: the name
+    /// that callers are known under.
+    pub issuer: String,
+    /// The value that the `aud` claim must hold. Default for `jwks` and `introspection`: `server.publicUrl` followed by
+    /// `/mcp`, this resource's own name (RFC 8707). For `alb`: the OIDC client id of the load balancer's listener. A
+    /// registry has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// The secret of an issuer that signs with HS256, at least 32 bytes. From Secrets Manager, the versions AWSCURRENT
+    /// and AWSPREVIOUS are both accepted, so that a rotation refuses nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hs256: Option<SecretSetting>,
+    /// The public keys of an issuer that signs with RS256, PS256, ES256, ES384 or EdDSA: the URL of its JSON Web Key Set,
+    /// or `discover` to take it from the issuer's own metadata (OpenID Connect Discovery, or RFC 8414).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<JwksSetting>,
+    /// The URL of a Quilt registry that judges its own tokens and gives the caller's AWS credentials. Nothing of such a
+    /// token is believed but what the registry answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<FetchUrl>,
+    /// An authorization server that says whether a token is good: RFC 7662.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionSection>,
+    /// An Application Load Balancer that signs its users in and says who they are in the `x-amzn-oidc-data` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alb: Option<AlbSection>,
+    /// Whether this issuer judges tokens that name no issuer: opaque ones, and those of a Quilt catalog. At most one
+    /// does. Default: true for `registry` and `introspection`, which alone can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opaque: Option<bool>,
+    /// The longest lifetime of a token (`exp` less `iat`), in seconds. Default: 86,400, a day. A registry's tokens may
+    /// live longer: it is asked about them again every few minutes.
+    pub max_lifetime_seconds: Bounded<60, 31_536_000>,
+    /// How far the issuer's clock and ours may differ, in seconds. Default: 30.
+    pub leeway_seconds: Bounded<0, 30>,
+}
+
+impl Default for IssuerSection {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience: None,
+            hs256: None,
+            jwks: None,
+            registry: None,
+            introspection: None,
+            alb: None,
+            opaque: None,
+            max_lifetime_seconds: Bounded::clamped(86_400),
+            leeway_seconds: Bounded::clamped(30),
+        }
+    }
+}
+
+/// `introspection`: RFC 7662.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[schemars(extend("required" = ["url", "clientId", "clientSecret"]))]
+pub struct IntrospectionSection {
+    /// The introspection endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<FetchUrl>,
+    /// This server's client id there: sent with HTTP Basic authentication.
+    pub client_id: String,
+    /// This server's client secret there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretSetting>,
+    /// How long an answer serves, in seconds: a token that is revoked is refused no later. Default: 60.
+    pub cache_seconds: Option<Bounded<0, 3_600>>,
+}
+
+/// `alb`: Elastic Load Balancing user guide, "Authenticate users using an Application Load Balancer".
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[schemars(extend("required" = ["signer"]))]
+pub struct AlbSection {
+    /// The ARN of the load balancer, which its headers must name as their signer. Its region says where its keys are.
+    pub signer: String,
+    /// Where its keys are, by key id. Default: `https://public-keys.auth.elb.<region>.amazonaws.com`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<FetchUrl>,
+}
+
+impl AlbSection {
+    /// The region in the signer's ARN; `None` if it is not a load balancer's.
+    pub fn region(&self) -> Option<&str> {
+        let parts: Vec<&str> = self.signer.splitn(6, ':').collect();
+        let [
+            "arn",
+            partition,
+            "elasticloadbalancing",
+            region,
+            account,
+            resource,
+        ] = parts[..]
+        else {
+            return None;
+        };
+        let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let formed = partition.starts_with("aws")
+            && !region.is_empty()
+            && region.bytes().all(lower)
+            && account.len() == 12
+            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && resource.starts_with("loadbalancer/app/");
+        formed.then_some(region)
+    }
+}
+
+/// Where an issuer's public keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksSetting {
+    /// Where the issuer's metadata says.
+    Discover,
+    /// Here.
+    Url(FetchUrl),
+}
+
+impl<'de> Deserialize<'de> for JwksSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "discover" => Ok(Self::Discover),
+            url => FetchUrl::parse(url)
+                .map(Self::Url)
+                .map_err(D::Error::custom),
+        }
+    }
+}
+
+impl Serialize for JwksSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Discover => serializer.serialize_str("discover"),
+            Self::Url(url) => url.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for JwksSetting {
+    fn schema_name() -> Cow<'static, str> {
+        "Jwks".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "`discover`, or the URL of a JSON Web Key Set.",
+            "pattern": "^(discover|https?://.+)$"
+        })
+    }
+}
+
+/// How an issuer's tokens are judged.
+#[derive(Debug, Clone, Copy)]
+pub enum Judge<'a> {
+    /// By a shared secret.
+    Hs256(&'a SecretSetting),
+    /// By published keys.
+    Jwks(&'a JwksSetting),
+    /// By its Quilt registry.
+    Registry(&'a FetchUrl),
+    /// By asking the authorization server.
+    Introspection(&'a IntrospectionSection),
+    /// By the keys of a load balancer.
+    Alb(&'a AlbSection),
+}
+
+const JUDGES: &str = "exactly one of `hs256`, `jwks`, `registry`, `introspection` and `alb`";
+
+impl IssuerSection {
+    /// The one way in which its tokens are judged; `None` where the section names none or several.
+    pub fn judge(&self) -> Option<Judge<'_>> {
+        let judges = [
+            self.hs256.as_ref().map(Judge::Hs256),
+            self.jwks.as_ref().map(Judge::Jwks),
+            self.registry.as_ref().map(Judge::Registry),
+            self.introspection.as_ref().map(Judge::Introspection),
+            self.alb.as_ref().map(Judge::Alb),
+        ];
+        let mut judges = judges.into_iter().flatten();
+        judges.next().filter(|_| judges.next().is_none())
+    }
+
+    /// Whether it judges tokens that name no issuer.
+    pub fn judges_opaque(&self) -> bool {
+        let can = matches!(
+            self.judge(),
+            Some(Judge::Registry(_) | Judge::Introspection(_))
+        );
+        can && self.opaque.unwrap_or(true)
+    }
+
+    /// What `aud` must hold; empty for a registry, whose tokens have none.
+    pub fn audience(&self, server: &ServerSection) -> String {
+        self.audience
+            .clone()
+            .or_else(|| server.resource())
+            .unwrap_or_default()
+    }
+
+    /// The URLs that this section names, which may be fetched.
+    pub fn destinations(&self) -> impl Iterator<Item = FetchUrl> + '_ {
+        let discovered = match &self.jwks {
+            Some(JwksSetting::Discover) => FetchUrl::parse(&self.issuer).ok(),
+            Some(JwksSetting::Url(url)) => Some(url.clone()),
+            None => None,
+        };
+        let introspection = self
+            .introspection
+            .as_ref()
+            .and_then(|section| section.url.clone());
+        let alb = self.alb.as_ref().and_then(AlbSection::keys_url);
+        discovered
+            .into_iter()
+            .chain(self.registry.clone())
+            .chain(introspection)
+            .chain(alb)
+    }
+
+    fn check(&self, at: &dyn Fn(&str) -> String, server: &ServerSection, mistakes: &mut Mistakes) {
+        if self.issuer.is_empty() {
+            mistakes.add(
+                at("issuer"),
+                "is required: the exact value of the `iss` claim",
+            );
+        }
+        let named = [
+            self.hs256.is_some(),
+            self.jwks.is_some(),
+            self.registry.is_some(),
+            self.introspection.is_some(),
+            self.alb.is_some(),
+        ];
+        match named.into_iter().filter(|named| *named).count() {
+            1 => {}
+            0 => mistakes.add(
+                at("hs256"),
+                format!("is missing: {JUDGES} says how tokens are judged"),
+            ),
+            _ => mistakes.add(
+                at("issuer"),
+                format!("is judged in several ways: {JUDGES} must stand beside it"),
+            ),
+        }
+        let Some(judge) = self.judge() else {
+            if self.audience.is_none() && server.resource().is_none() {
+                mistakes.add(
+                    at("audience"),
+                    "is required: the value that the `aud` claim must hold",
+                );
+            }
+            return;
+        };
+        match (judge, &self.audience) {
+            (Judge::Registry(_), Some(_)) => mistakes.add(at("audience"), "has no meaning beside `registry`: leave it out"),
+            (_, Some(audience)) if audience.is_empty() => {
+                mistakes.add(at("audience"), "must not be empty: the value that the `aud` claim must hold");
+            }
+            (_, Some(_)) | (Judge::Registry(_), None) => {}
+            (Judge::Jwks(_) | Judge::Introspection(_), None) if server.resource().is_some() => {}
+            (Judge::Jwks(_) | Judge::Introspection(_), None) => mistakes.add(
+                at("audience"),
+                "is required where server.publicUrl is not set: the value that the `aud` claim must hold",
+            ),
+            (Judge::Hs256(_) | Judge::Alb(_), None) => {
+                mistakes.add(at("audience"), "is required: the value that the `aud` claim must hold");
+            }
+        }
+        if self.opaque == Some(true) && !self.judges_opaque() {
+            mistakes.add(
+                at("opaque"),
+                "is for `registry` and `introspection` only: a signed token names its issuer",
+            );
+        }
+        match judge {
+            Judge::Hs256(SecretSetting::Plain(secret))
+                if secret.expose_secret().len() < MIN_HS256_BYTES =>
+            {
+                mistakes.add(
+                    at("hs256"),
+                    format!("must be at least {MIN_HS256_BYTES} bytes long"),
+                );
+            }
+            Judge::Jwks(JwksSetting::Discover)
+                if FetchUrl::parse(&self.issuer).is_err() && !self.issuer.is_empty() =>
+            {
+                mistakes.add(
+                    at("issuer"),
+                    "must be an https URL for `jwks` to be discovered from",
+                );
+            }
+            Judge::Introspection(section) => {
+                for (missing, field) in [
+                    (section.url.is_none(), "url"),
+                    (section.client_id.is_empty(), "clientId"),
+                    (section.client_secret.is_none(), "clientSecret"),
+                ] {
+                    if missing {
+                        mistakes.add(format!("{}.{field}", at("introspection")), "is required");
+                    }
+                }
+            }
+            Judge::Alb(section) if section.region().is_none() => {
+                mistakes.add(
+                    format!("{}.signer", at("alb")),
+                    "must be the ARN of an Application Load Balancer: arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/name/id",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+impl AlbSection {
+    /// Where the load balancer's keys are.
+    pub fn keys_url(&self) -> Option<FetchUrl> {
+        let region = self.region()?;
+        let suffix = if region.starts_with("cn-") {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        // ELB user guide: GovCloud keeps its keys in S3, so there `keys` must be set.
+        let default =
+            || FetchUrl::parse(&format!("https://public-keys.auth.elb.{region}.{suffix}")).ok();
+        self.keys.clone().or_else(default)
+    }
+}
+
+impl AuthSection {
+    pub(super) fn check(&self, server: &ServerSection, mistakes: &mut Mistakes) {
+        let mut opaque = None;
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            let at = |field: &str| format!("auth.issuers[{index}].{field}");
+            issuer.check(&at, server, mistakes);
+            let earlier = &self.issuers[..index];
+            if !issuer.issuer.is_empty()
+                && earlier.iter().any(|other| other.issuer == issuer.issuer)
+            {
+                mistakes.add(
+                    at("issuer"),
+                    "is configured twice: one issuer has one entry",
+                );
+            }
+            if issuer.judges_opaque() {
+                match opaque {
+                    None => opaque = Some(index),
+                    Some(first) => mistakes.add(
+                        at("opaque"),
+                        format!("must be false here or at auth.issuers[{first}]: one issuer judges tokens that name none"),
+                    ),
+                }
+            }
+        }
+        for (name, scopes) in &self.tool_scopes {
+            let pattern = name.strip_suffix('*').unwrap_or(name);
+            let formed = pattern.len() <= 64
+                && (!pattern.is_empty() || name == "*")
+                && pattern
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+            if !formed {
+                // The name is the setting's own, and no secret.
+                mistakes.add(
+                    format!("auth.toolScopes.{name}"),
+                    "is no tool's name, nor the beginning of names followed by `*`",
+                );
+            } else if scopes.is_empty() {
+                mistakes.add(
+                    format!("auth.toolScopes.{name}"),
+                    "must list at least one scope",
+                );
+            }
+        }
+    }
+}
