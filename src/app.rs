@@ -100,6 +100,7 @@ impl App {
                 &config.auth,
                 &config.server,
                 &config.roles,
+                &egress,
                 clock,
                 &load,
             )),

@@ -23,6 +23,7 @@ mod faults;
 mod http;
 mod interop;
 mod isolation;
+mod issuers;
 mod lambda;
 mod leaks;
 mod mcp;
