@@ -19,6 +19,7 @@ mod architecture;
 mod auth;
 mod cancellation;
 mod cli;
+mod egress;
 mod faults;
 mod http;
 mod interop;
