@@ -1,20 +1,27 @@
 //! `make bench`: Rolecall beside the official SDK's echo server and a bare axum server, in turn, several rounds.
 //!
 //! Each program is started anew for each measurement, with an environment of nothing but its own settings. Rolecall
-//! always verifies a token. What this program itself uses of the processor is not counted, but it shares the machine:
+//! verifies a token, but for the one that shows what that costs. What this program itself uses of the processor is not counted, but it shares the machine:
 //! calls per second and the high percentiles say how the programs compare, not what they could do alone. The processor
 //! time of a call is the figure to trust.
 
 mod client;
+mod issuer;
 mod process;
 mod program;
 mod report;
 mod secrets;
 
-use std::{error::Error, io::Write, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Parser;
 use client::{Connection, Request};
+use issuer::Issuer;
 use process::Meter;
 use program::{Caller, Log, Program, Running};
 use report::{Era, Figure, Metric, Report, Subject};
@@ -34,7 +41,11 @@ const BURSTS: usize = 5;
 /// Calls on each connection that are not measured.
 const WARM_UP: usize = 20;
 /// As many people call.
-const CALLERS: usize = 8;
+pub(crate) const CALLERS: usize = 8;
+/// Different tokens of the soak: more than any cache of ours holds.
+const SOAK_TOKENS: usize = 10_000;
+/// Its calls.
+const SOAK_CALLS: usize = 100_000;
 
 /// Compares Rolecall with its peers.
 #[derive(Parser)]
@@ -60,14 +71,18 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let secrets = SecretsManager::start().await?;
+    let issuer = Issuer::start().await?;
+    let by_env = Program::rolecall(&arguments.rolecall, None).await?;
+    let mut by_secret = Program::rolecall(&arguments.rolecall, Some(&secrets)).await?;
+    by_secret.callers.clone_from(&by_env.callers);
+    let by_keys = Program::rolecall_jwks(&arguments.rolecall, &issuer, issuer.callers(CALLERS)?);
     let programs = [
+        (Subject::RolecallEnv, by_env),
+        (Subject::RolecallSecret, by_secret),
+        (Subject::RolecallJwks, by_keys),
         (
-            Subject::RolecallEnv,
-            Program::rolecall(&arguments.rolecall, None),
-        ),
-        (
-            Subject::RolecallSecret,
-            Program::rolecall(&arguments.rolecall, Some(&secrets)),
+            Subject::RolecallOpen,
+            Program::rolecall_open(&arguments.rolecall),
         ),
         (
             Subject::Rmcp,
@@ -78,32 +93,27 @@ async fn main() -> Result<()> {
             Program::peer(arguments.peers.join("axum-bare")),
         ),
     ];
-    let callers = programs[0].1.callers(CALLERS).await?;
     let mut report = Report::new(&arguments.rolecall, &arguments.zip)?;
-    report.quiet_start = quiet_start(&programs[1].1, &secrets, &callers).await?;
+    report.quiet_start = quiet_start(&programs[1].1, &secrets).await?;
     refuses_strangers(&programs[0].1).await?;
     for round in 1..=arguments.rounds {
         progress(&format!("round {round} of {}", arguments.rounds));
         for _ in 0..STARTS {
             for (subject, program) in &programs {
-                first_answer(&mut report, *subject, program, &callers).await?;
+                first_answer(&mut report, *subject, program).await?;
             }
         }
-        loads(&mut report, &programs, &callers).await?;
+        loads(&mut report, &programs).await?;
     }
+    report.soak = Some(soak(&arguments.rolecall, &issuer).await?);
     report.end();
     std::io::stdout().write_all(report.render(arguments.markdown).as_bytes())?;
     Ok(())
 }
 
 /// From the start of the process to the whole answer of `tools/list`.
-async fn first_answer(
-    report: &mut Report,
-    subject: Subject,
-    program: &Program,
-    callers: &[Caller],
-) -> Result<()> {
-    let request = program.list_request(Era::Legacy, &callers[0]);
+async fn first_answer(report: &mut Report, subject: Subject, program: &Program) -> Result<()> {
+    let request = program.list_request(Era::Legacy, &program.callers[0]);
     let (running, started) = program.start(Log::Pipe).await?;
     let mut connection = Connection::open(running.address).await?;
     connection.call(&request).await?;
@@ -124,14 +134,10 @@ struct Loaded {
 }
 
 /// Memory after the first calls; then bursts of calls at each load in both eras, in turn.
-async fn loads(
-    report: &mut Report,
-    programs: &[(Subject, Program)],
-    callers: &[Caller],
-) -> Result<()> {
+async fn loads(report: &mut Report, programs: &[(Subject, Program)]) -> Result<()> {
     let mut all = Vec::new();
     for (subject, program) in programs {
-        let loaded = start_loaded(report, *subject, program, callers).await?;
+        let loaded = start_loaded(report, *subject, program).await?;
         // How the secret came makes no difference to the calls after it, so one of the two is enough.
         if *subject == Subject::RolecallEnv {
             loaded.running.stop().await?;
@@ -162,16 +168,11 @@ async fn loads(
     Ok(())
 }
 
-async fn start_loaded(
-    report: &mut Report,
-    subject: Subject,
-    program: &Program,
-    callers: &[Caller],
-) -> Result<Loaded> {
+async fn start_loaded(report: &mut Report, subject: Subject, program: &Program) -> Result<Loaded> {
     let (running, _) = program.start(Log::File).await?;
     let calls = |era| {
         let request = |caller: &Caller| program.call_request(era, caller);
-        callers.iter().map(request).collect::<Vec<_>>()
+        program.callers.iter().map(request).collect::<Vec<_>>()
     };
     let (legacy, modern) = (calls(Era::Legacy), calls(Era::Modern));
     let mut connection = Connection::open(running.address).await?;
@@ -232,11 +233,7 @@ fn micros(time: Duration) -> f64 {
 /// Shows that a server with its secret in Secrets Manager touches no network before its first request. Once it listens
 /// and does nothing more, it holds one socket, the listener, and nobody has connected to Secrets Manager; the first
 /// request then does.
-async fn quiet_start(
-    program: &Program,
-    secrets: &SecretsManager,
-    callers: &[Caller],
-) -> Result<String> {
+async fn quiet_start(program: &Program, secrets: &SecretsManager) -> Result<String> {
     let (running, _) = program.start(Log::Pipe).await?;
     let mut meter = Meter::new(running.id);
     meter.settled().await?;
@@ -246,7 +243,7 @@ async fn quiet_start(
     );
     let mut connection = Connection::open(running.address).await?;
     connection
-        .call(&program.call_request(Era::Legacy, &callers[0]))
+        .call(&program.call_request(Era::Legacy, &program.callers[0]))
         .await?;
     let after = secrets.connections();
     running.stop().await?;
@@ -259,6 +256,28 @@ async fn quiet_start(
     Ok(format!(
         "before the first request 0 connections to Secrets Manager and no socket but the listener; after it {after} connections"
     ))
+}
+
+/// Memory, in megabytes, after each of many tokens came once, and after many more calls with them: what is remembered of
+/// callers is bounded.
+async fn soak(rolecall: &Path, issuer: &Issuer) -> Result<(f64, f64)> {
+    progress("soak");
+    let program = Program::rolecall_jwks(rolecall, issuer, issuer.callers(SOAK_TOKENS)?);
+    let (running, _) = program.start(Log::File).await?;
+    let mut connection = Connection::open(running.address).await?;
+    let mut after_each = 0.0;
+    for number in 0..SOAK_CALLS {
+        let caller = &program.callers[number % SOAK_TOKENS];
+        connection
+            .call(&program.call_request(Era::Legacy, caller))
+            .await?;
+        if number + 1 == SOAK_TOKENS {
+            after_each = running.memory()?.resident;
+        }
+    }
+    let after_all = running.memory()?.resident;
+    running.stop().await?;
+    Ok((after_each, after_all))
 }
 
 /// Shows that authentication is on in what is measured.

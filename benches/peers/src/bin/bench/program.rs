@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use crate::{
-    Result,
+    CALLERS, Result,
     client::Request,
+    issuer::Issuer,
     process::{self, Memory},
     report::Era,
     secrets::{self, SecretsManager},
@@ -30,16 +31,31 @@ const START: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 /// At least 32 bytes. It protects nothing.
 pub(crate) const SIGNING_SECRET: &str = "a signing secret of the benchmark, and of nothing else";
-const ROLE: &str = "arn:aws:iam::111122223333:role/QuiltReader";
+pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/QuiltReader";
+
+pub(crate) const AUDIENCE: &str = "rolecall";
 
 pub(crate) struct Program {
     path: PathBuf,
     arguments: &'static [&'static str],
     environment: Vec<(&'static str, String)>,
-    authenticates: bool,
+    call: Call,
+    pub(crate) callers: Vec<Caller>,
+}
+
+/// What is called, and with what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// `whoami`, with a token.
+    Verified,
+    /// `whoami`, without one.
+    Open,
+    /// The peers' `echo`.
+    Echo,
 }
 
 /// Somebody who calls.
+#[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) name: String,
     pub(crate) token: String,
@@ -56,13 +72,13 @@ pub(crate) enum Log {
 
 impl Program {
     /// Rolecall, with its secret in the environment or in `secrets`.
-    pub(crate) fn rolecall(path: &Path, secrets: Option<&SecretsManager>) -> Self {
+    pub(crate) async fn rolecall(path: &Path, secrets: Option<&SecretsManager>) -> Result<Self> {
         let secret = match secrets {
             None => json!({ "$env": "SIGNING_SECRET" }),
             Some(_) => json!({ "$secret": secrets::ARN }),
         };
         let configuration = json!({
-            "auth": { "issuers": [{ "issuer": "bench", "audience": "rolecall", "hs256": secret }] },
+            "auth": { "issuers": [{ "issuer": "bench", "audience": AUDIENCE, "hs256": secret }] },
             "roles": { "allow": ["arn:aws:iam::111122223333:role/Quilt*"] },
         });
         let mut environment = vec![("ROLECALL_CONFIG", configuration.to_string())];
@@ -76,11 +92,45 @@ impl Program {
                 ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ]),
         }
-        Self {
+        let mut program = Self {
             path: path.to_owned(),
             arguments: &["serve", "--listen", "127.0.0.1:0"],
             environment,
-            authenticates: true,
+            call: Call::Verified,
+            callers: Vec::new(),
+        };
+        // Minted with the secret that both have.
+        if secrets.is_none() {
+            program.callers = program.minted(CALLERS).await?;
+        }
+        Ok(program)
+    }
+
+    /// Rolecall with an issuer that publishes its keys.
+    pub(crate) fn rolecall_jwks(path: &Path, issuer: &Issuer, callers: Vec<Caller>) -> Self {
+        let configuration = json!({
+            "auth": { "issuers": [{
+                "issuer": issuer.url, "audience": AUDIENCE, "jwks": format!("{}/keys", issuer.url),
+            }] },
+            "roles": { "allow": ["arn:aws:iam::111122223333:role/Quilt*"] },
+        });
+        Self {
+            path: path.to_owned(),
+            arguments: &["serve", "--listen", "127.0.0.1:0"],
+            environment: vec![("ROLECALL_CONFIG", configuration.to_string())],
+            call: Call::Verified,
+            callers,
+        }
+    }
+
+    /// Rolecall without authentication.
+    pub(crate) fn rolecall_open(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            arguments: &["serve", "--listen", "127.0.0.1:0", "--no-auth"],
+            environment: Vec::new(),
+            call: Call::Open,
+            callers: nobody(),
         }
     }
 
@@ -90,7 +140,8 @@ impl Program {
             path,
             arguments: &[],
             environment: Vec::new(),
-            authenticates: false,
+            call: Call::Echo,
+            callers: nobody(),
         }
     }
 
@@ -106,7 +157,7 @@ impl Program {
     }
 
     /// Callers whose tokens carry a role.
-    pub(crate) async fn callers(&self, count: usize) -> Result<Vec<Caller>> {
+    async fn minted(&self, count: usize) -> Result<Vec<Caller>> {
         let mut callers = Vec::new();
         for number in 1..=count {
             let name = format!("caller-{number}");
@@ -173,14 +224,18 @@ impl Program {
     /// A call whose answer shows that it is this caller's: the subject of its token, or the text that it sent.
     pub(crate) fn call_request(&self, era: Era, caller: &Caller) -> Request {
         let name = &caller.name;
-        let (tool, arguments, member) = if self.authenticates {
-            ("whoami", json!({}), "subject")
-        } else {
-            ("echo", json!({ "text": name }), "text")
+        let (tool, arguments, expected) = match self.call {
+            Call::Verified => ("whoami", json!({}), format!(r#""subject":"{name}""#)),
+            Call::Open => ("whoami", json!({}), r#""subject":null"#.to_owned()),
+            Call::Echo => (
+                "echo",
+                json!({ "text": name }),
+                format!(r#""text":"{name}""#),
+            ),
         };
         Request {
             bytes: self.request(era, "tools/call", Some((tool, arguments)), caller),
-            expected: format!(r#""{member}":"{name}""#),
+            expected,
         }
     }
 
@@ -212,7 +267,7 @@ impl Program {
                 headers.push(format!("mcp-name: {name}\r\n"));
             }
         }
-        if self.authenticates {
+        if self.call == Call::Verified {
             headers.push(format!("authorization: Bearer {}\r\n", caller.token));
         }
         let body =
@@ -226,6 +281,15 @@ impl Program {
         )
         .into_bytes()
     }
+}
+
+/// Callers for whom nobody asks who they are.
+fn nobody() -> Vec<Caller> {
+    let caller = |number| Caller {
+        name: format!("caller-{number}"),
+        token: String::new(),
+    };
+    (1..=CALLERS).map(caller).collect()
 }
 
 /// A program that listens. It ends with this value.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt::Write, fs, path::Path};
 
 use crate::{
-    LOADS, MEMORY_CALLS, Result,
+    LOADS, MEMORY_CALLS, Result, SOAK_CALLS, SOAK_TOKENS,
     process::{load_average, processor},
 };
 
@@ -14,15 +14,21 @@ pub(crate) enum Subject {
     RolecallEnv,
     /// Rolecall with its signing secret in Secrets Manager, as on Lambda.
     RolecallSecret,
+    /// Rolecall with an issuer that publishes its keys.
+    RolecallJwks,
+    /// Rolecall without authentication.
+    RolecallOpen,
     /// The official SDK's echo server.
     Rmcp,
     /// The floor.
     Axum,
 }
 
-const SUBJECTS: [(Subject, &str); 4] = [
+const SUBJECTS: [(Subject, &str); 6] = [
     (Subject::RolecallEnv, "Rolecall, $env"),
     (Subject::RolecallSecret, "Rolecall, $secret"),
+    (Subject::RolecallJwks, "JWKS"),
+    (Subject::RolecallOpen, "no auth"),
     (Subject::Rmcp, "rmcp echo"),
     (Subject::Axum, "bare axum"),
 ];
@@ -101,6 +107,8 @@ pub(crate) struct Report {
     samples: HashMap<(Subject, Metric), Vec<f64>>,
     /// What was seen of the network before the first request.
     pub(crate) quiet_start: String,
+    /// Megabytes after each token came once, and after all calls of the soak.
+    pub(crate) soak: Option<(f64, f64)>,
     binary_bytes: u64,
     zip_bytes: u64,
     load_at_start: String,
@@ -116,6 +124,7 @@ impl Report {
         Ok(Self {
             samples: HashMap::new(),
             quiet_start: String::new(),
+            soak: None,
             binary_bytes: size(binary)?.len(),
             zip_bytes: size(zip)?.len(),
             load_at_start: load_average(),
@@ -234,6 +243,30 @@ impl Report {
                 );
             }
         }
+        for (era, name) in [(Era::Legacy, "legacy"), (Era::Modern, "modern")] {
+            for (connections, _) in LOADS {
+                let metric = Metric::Load(connections, era, Figure::Cpu);
+                let cost = |subject| self.median(subject, metric);
+                let more = cost(Subject::RolecallJwks).zip(cost(Subject::RolecallOpen));
+                judge(
+                    format!(
+                        "CPU of a JWKS-verified whoami, {name}, {connections} conn., above one without a token"
+                    ),
+                    more.map(|(verified, open)| verified - open),
+                    20.0,
+                    " µs",
+                );
+            }
+        }
+        judge(
+            format!(
+                "memory after {SOAK_CALLS} calls with {SOAK_TOKENS} tokens, above that after one call with each"
+            ),
+            self.soak
+                .map(|(before, after)| (after / before - 1.0) * 100.0),
+            5.0,
+            " %",
+        );
         for (name, ours) in rolecalls {
             judge(
                 format!("memory after {MEMORY_CALLS} calls ({name})"),
@@ -266,7 +299,7 @@ fn megabytes(bytes: u64) -> f64 {
 fn shown(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
-        Some(value) if value >= 1_000.0 => format!("{value:.0}"),
+        Some(value) if value.abs() >= 1_000.0 => format!("{value:.0}"),
         Some(value) if value >= 100.0 => format!("{value:.1}"),
         Some(value) => format!("{value:.2}"),
     }
