@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -617,20 +617,27 @@ async fn time_is_bounded() {
     );
 }
 
+/// Takes no connection, though something listens: what comes is dropped, which the caller hears nothing of.
+#[cfg(target_os = "linux")]
+async fn full(address: SocketAddr) -> io::Result<(TcpListener, [TcpStream; 2])> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(address)?;
+    // Two connections wait to be accepted, which nobody does.
+    let listener = socket.listen(1)?;
+    let address = listener.local_addr()?;
+    let waiting = [
+        limited(TcpStream::connect(address)).await?,
+        limited(TcpStream::connect(address)).await?,
+    ];
+    Ok((listener, waiting))
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connecting_takes_a_second_at_most() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    // Two connections wait to be accepted, which nobody does: what comes then is dropped.
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        waiting.push(limited(TcpStream::connect(address)).await.unwrap());
-    }
+    let (listener, _waiting) = full("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let full = Peer {
-        port: address.port(),
+        port: listener.local_addr().unwrap().port(),
         seen: Arc::default(),
         connections: Arc::default(),
     };
@@ -638,6 +645,29 @@ async fn connecting_takes_a_second_at_most() {
         fetch(&egress(&full), &full).await.unwrap_err(),
         EgressError::Unreachable
     );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_address_holds_up_no_other() {
+    // The same port of two addresses: the system gives one that is free of the first.
+    let (peer, _full) = limited(async {
+        loop {
+            let peer = Peer::start(idp(), answers("{}")).await;
+            let silent = SocketAddr::new("127.0.0.2".parse().unwrap(), peer.port);
+            if let Ok(full) = full(silent).await {
+                break (peer, full);
+            }
+        }
+    })
+    .await;
+    let section = EgressSection {
+        allowed_hosts: vec![Host::parse(&format!("idp.example.com:{}", peer.port)).unwrap()],
+        allowed_addresses: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()],
+    };
+    let resolve = resolver(&[&["127.0.0.2", "127.0.0.1"]]).0;
+    let egress = Egress::with(Allowed::new(&section, []), resolve, roots);
+    assert_eq!(fetch(&egress, &peer).await.unwrap().body, "{}");
 }
 
 #[tokio::test]
