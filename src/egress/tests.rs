@@ -761,6 +761,9 @@ async fn the_log_names_what_the_configuration_names() {
             .with_writer(move || log.clone())
             .finish()
     };
+    // With a single subscriber, whichever thread reaches a line first decides for all whether it is of interest, and
+    // the other tests' threads have none. With two, both are asked.
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(lines);
     let peer = Peer::start(idp(), answers("{\"a\":\"body\"}")).await;
     let egress = egress(&peer);
@@ -774,7 +777,7 @@ async fn the_log_names_what_the_configuration_names() {
     limited(egress.fetch(stranger)).await.unwrap_err();
     let broken = with_resolver(&peer, resolver(&[&["10.1.2.3"]]).0);
     fetch(&broken, &peer).await.unwrap_err();
-    drop(guard);
+    drop((guard, second));
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let ours: Vec<&str> = text.lines().filter(|line| line.contains("fetch")).collect();
     let [fetched, refused, private] = ours[..] else {
