@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -617,20 +617,27 @@ async fn time_is_bounded() {
     );
 }
 
+/// Takes no connection, though something listens: what comes is dropped, which the caller hears nothing of.
+#[cfg(target_os = "linux")]
+async fn full(address: SocketAddr) -> io::Result<(TcpListener, [TcpStream; 2])> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(address)?;
+    // Two connections wait to be accepted, which nobody does.
+    let listener = socket.listen(1)?;
+    let address = listener.local_addr()?;
+    let waiting = [
+        limited(TcpStream::connect(address)).await?,
+        limited(TcpStream::connect(address)).await?,
+    ];
+    Ok((listener, waiting))
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connecting_takes_a_second_at_most() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    // Two connections wait to be accepted, which nobody does: what comes then is dropped.
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        waiting.push(limited(TcpStream::connect(address)).await.unwrap());
-    }
+    let (listener, _waiting) = full("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let full = Peer {
-        port: address.port(),
+        port: listener.local_addr().unwrap().port(),
         seen: Arc::default(),
         connections: Arc::default(),
     };
@@ -638,6 +645,29 @@ async fn connecting_takes_a_second_at_most() {
         fetch(&egress(&full), &full).await.unwrap_err(),
         EgressError::Unreachable
     );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_address_holds_up_no_other() {
+    // The same port of two addresses: the system gives one that is free of the first.
+    let (peer, _full) = limited(async {
+        loop {
+            let peer = Peer::start(idp(), answers("{}")).await;
+            let silent = SocketAddr::new("127.0.0.2".parse().unwrap(), peer.port);
+            if let Ok(full) = full(silent).await {
+                break (peer, full);
+            }
+        }
+    })
+    .await;
+    let section = EgressSection {
+        allowed_hosts: vec![Host::parse(&format!("idp.example.com:{}", peer.port)).unwrap()],
+        allowed_addresses: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()],
+    };
+    let resolve = resolver(&[&["127.0.0.2", "127.0.0.1"]]).0;
+    let egress = Egress::with(Allowed::new(&section, []), resolve, roots);
+    assert_eq!(fetch(&egress, &peer).await.unwrap().body, "{}");
 }
 
 #[tokio::test]
@@ -731,6 +761,9 @@ async fn the_log_names_what_the_configuration_names() {
             .with_writer(move || log.clone())
             .finish()
     };
+    // With a single subscriber, whichever thread reaches a line first decides for all whether it is of interest, and
+    // the other tests' threads have none. With two, both are asked.
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(lines);
     let peer = Peer::start(idp(), answers("{\"a\":\"body\"}")).await;
     let egress = egress(&peer);
@@ -744,7 +777,7 @@ async fn the_log_names_what_the_configuration_names() {
     limited(egress.fetch(stranger)).await.unwrap_err();
     let broken = with_resolver(&peer, resolver(&[&["10.1.2.3"]]).0);
     fetch(&broken, &peer).await.unwrap_err();
-    drop(guard);
+    drop((guard, second));
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let ours: Vec<&str> = text.lines().filter(|line| line.contains("fetch")).collect();
     let [fetched, refused, private] = ours[..] else {
