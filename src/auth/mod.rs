@@ -6,6 +6,8 @@
 //! unverified `iss`, never from another issuer's failure.
 
 mod claims;
+mod compressed;
+mod grants;
 mod jws;
 mod keys;
 mod principal;
@@ -21,6 +23,8 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 
 pub use claims::{Rules, SessionTag, VerifiedClaims};
+pub use compressed::{Compressed, Expanded, MAX_EXPANDED_BYTES, MAX_EXPANDED_ENTRIES};
+pub use grants::{Grants, Level};
 pub use jws::{Hs256Key, mint};
 pub use keys::KeyError;
 pub use principal::Principal;
@@ -66,6 +70,21 @@ pub enum AuthError {
     Unavailable(#[from] KeyError),
 }
 
+impl AuthError {
+    /// The kind of error in one word, as clients of Quilt's own server know it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingToken => "missing_token",
+            Self::InvalidToken(rejection) => rejection.code(),
+            Self::RoleNotAllowed(_) => "role_not_allowed",
+            Self::RepeatedAuthorization
+            | Self::InsufficientScope
+            | Self::MalformedRole
+            | Self::Unavailable(_) => "invalid_token",
+        }
+    }
+}
+
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -90,6 +109,20 @@ pub enum Rejection {
     /// A claim is missing, or of the wrong type or range.
     #[error("invalid_claims: {0}")]
     Claims(&'static str),
+}
+
+impl Rejection {
+    /// The kind of reason in one word, as clients of Quilt's own server know it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Header(_) => "invalid_token",
+            Self::Issuer => "invalid_issuer",
+            Self::Signature => "invalid_signature",
+            Self::Audience => "invalid_audience",
+            Self::Expired => "token_expired",
+            Self::Claims(_) => "invalid_claims",
+        }
+    }
 }
 
 /// A caller whose token was verified.
