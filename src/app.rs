@@ -16,7 +16,7 @@ use crate::{
     door::{self, HostPolicy, Services, Transport},
     mcp::{Edge, Registry, RegistryError},
     telemetry::Metrics,
-    tools::{self, Tool},
+    tools::{self, Gate, Tool},
 };
 
 /// Whether callers must prove who they are.
@@ -89,20 +89,22 @@ impl App {
             metrics.clone(),
         );
         let aws = Arc::new(Aws::new(sdk, broker));
-        let mut tools = tools::native(&aws);
-        tools.extend(further);
-        let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
-        let edge = Arc::new(Edge::new(Registry::new(tools)?, timeout, metrics.clone()));
         let authenticator = match authentication {
-            Authentication::Required => Some(Authenticator::new(
+            Authentication::Required => Some(Arc::new(Authenticator::new(
                 &config.auth,
                 &config.server,
                 &config.roles,
                 clock,
                 &load,
-            )),
+            ))),
             Authentication::Off => None,
         };
+        let gate = Arc::new(Gate::from_config(&config.quilt));
+        let mut tools = tools::native(&aws, authenticator.as_ref(), &gate);
+        tools.extend(further);
+        let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
+        let registry = Registry::new(tools)?;
+        let edge = Arc::new(Edge::new(registry, gate, timeout, metrics.clone()));
         let is_url = |issuer: &&String| issuer.starts_with("https://");
         let issuers = config.auth.issuers.iter().map(|section| &section.issuer);
         let services = Services {
@@ -197,7 +199,8 @@ pub fn tool_definitions(config: &Config, process: &Process) -> String {
         clock,
         metrics,
     );
-    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)));
+    let gate = Arc::new(Gate::from_config(&config.quilt));
+    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)), None, &gate);
     let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
     definitions.join("\n") + "\n"
 }

@@ -4,8 +4,11 @@
 //! come a call's arguments; out goes an [`Output`], or a [`ToolError`] whose text tells a model what to do next. A tool
 //! reads its caller's context in its first line and passes values from there.
 
+mod bucket_name;
 mod definition;
 mod error;
+mod parity;
+mod permission;
 mod progress;
 pub mod quilt;
 pub mod session;
@@ -17,18 +20,21 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
+pub use bucket_name::BucketName;
 use definition::Declaration;
 pub use error::ToolError;
+pub use parity::Difference;
+pub use permission::{Denial, Gate};
 pub use progress::{Progress, ProgressUpdate};
 
-use crate::aws::Aws;
+use crate::{auth::Authenticator, aws::Aws};
 
 /// What a tool does to the world: MCP's tool annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Reads only what this server knows itself.
     ReadLocal,
-    /// Reads from AWS.
+    /// Reads from AWS, or has an issuer's keys read.
     Read,
 }
 
@@ -152,9 +158,13 @@ impl Tool {
     }
 }
 
-/// All native tools.
-pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
-    let mut tools = session::tools(aws);
+/// All native tools. Without an authenticator, callers prove nothing, and no token can be judged.
+pub fn native(
+    aws: &Arc<Aws>,
+    authenticator: Option<&Arc<Authenticator>>,
+    gate: &Arc<Gate>,
+) -> Vec<Tool> {
+    let mut tools = session::tools(aws, authenticator, gate);
     tools.extend(quilt::tools(aws));
     tools
 }
