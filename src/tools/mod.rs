@@ -7,6 +7,7 @@
 mod bucket_name;
 mod definition;
 mod error;
+mod gate;
 mod parity;
 mod permission;
 mod progress;
@@ -23,8 +24,8 @@ use serde_json::{Value, value::RawValue};
 pub use bucket_name::BucketName;
 use definition::Declaration;
 pub use error::ToolError;
+pub use gate::{Denial, Gate};
 pub use parity::Difference;
-pub use permission::{Denial, Gate};
 pub use progress::{Progress, ProgressUpdate};
 
 use crate::{auth::Authenticator, aws::Aws};

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{BucketName, Gate, ToolError, permission::needs},
+    super::{BucketName, Gate, ToolError, permission::rule},
     info::without_token,
 };
 use crate::{
@@ -223,7 +223,7 @@ pub(super) fn tool_access(gate: &Arc<Gate>, query: ToolQuery) -> Result<ToolVerd
         }
         Some(Err(denial)) => (false, ToolError::from(denial).to_string()),
     };
-    let needs = needs(&tool_name);
+    let needs = rule(&tool_name).map(|rule| rule.needs);
     Ok(ToolVerdict {
         bucket_name: bucket_name.map(|bucket| bucket.to_string()),
         claims_permit,

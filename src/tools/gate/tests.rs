@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json, value::to_raw_value};
 
-use super::*;
+use super::{
+    super::permission::{GET, LIST, MAP, PUT},
+    *,
+};
 use crate::{
     app,
     auth::{Authenticator, BearerToken, Caller, Hs256Key, LoadSecret, mint},
