@@ -17,7 +17,7 @@ use crate::{
     egress::Egress,
     mcp::{Edge, Registry, RegistryError},
     telemetry::Metrics,
-    tools::{self, Tool},
+    tools::{self, Gate, Tool},
 };
 
 /// Whether callers must prove who they are.
@@ -91,21 +91,24 @@ impl App {
         );
         let aws = Arc::new(Aws::new(sdk, broker));
         let egress = egress(config);
-        let mut tools = tools::native(&aws, &egress, config.quilt.catalog.as_ref());
-        tools.extend(further);
-        let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
-        let edge = Arc::new(Edge::new(Registry::new(tools)?, timeout, metrics.clone()));
         let authenticator = match authentication {
-            Authentication::Required => Some(Authenticator::new(
+            Authentication::Required => Some(Arc::new(Authenticator::new(
                 &config.auth,
                 &config.server,
                 &config.roles,
                 &egress,
                 clock,
                 &load,
-            )),
+            ))),
             Authentication::Off => None,
         };
+        let gate = Arc::new(Gate::from_config(&config.quilt));
+        let catalog = config.quilt.catalog.as_ref();
+        let mut tools = tools::native(&aws, authenticator.as_ref(), &gate, &egress, catalog);
+        tools.extend(further);
+        let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
+        let registry = Registry::new(tools)?;
+        let edge = Arc::new(Edge::new(registry, gate, timeout, metrics.clone()));
         let is_url = |issuer: &&String| issuer.starts_with("https://");
         let issuers = config.auth.issuers.iter().map(|section| &section.issuer);
         let services = Services {
@@ -201,7 +204,14 @@ pub fn tool_definitions(config: &Config, process: &Process) -> String {
         metrics,
     );
     let aws = Arc::new(Aws::new(sdk, broker));
-    let tools = tools::native(&aws, &egress(config), config.quilt.catalog.as_ref());
+    let gate = Arc::new(Gate::from_config(&config.quilt));
+    let tools = tools::native(
+        &aws,
+        None,
+        &gate,
+        &egress(config),
+        config.quilt.catalog.as_ref(),
+    );
     let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
     definitions.join("\n") + "\n"
 }

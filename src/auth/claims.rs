@@ -10,15 +10,19 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
-use super::{Principal, Rejection, UnverifiedClaims, keys::KeySet};
+use super::{
+    Grants, Level, Principal, Rejection, UnverifiedClaims, compressed::Compressed, grants::Stated,
+    keys::KeySet,
+};
 use crate::{
     clock::UnixSeconds,
-    config::{IssuerSection, ServerSection, arn::RoleArn},
+    config::{IssuerSection, Judge, ServerSection, arn::RoleArn},
 };
 
-/// The most roles, and the most tags, that a token may list. STS takes no more tags than this.
-const MAX_ENTRIES: usize = 50;
+/// The most tags that a token may list. STS takes no more.
+const MAX_TAGS: usize = 50;
 
 /// What one issuer's tokens must satisfy.
 #[derive(Debug, Clone)]
@@ -31,6 +35,9 @@ pub struct Rules {
     pub leeway: u64,
     /// The longest lifetime, in seconds.
     pub max_lifetime: u64,
+    /// Whether `user_id`, else `id`, names the subject of a token without `sub`: the Quilt frontend's own tokens only.
+    /// What another issuer means by these claims is not known.
+    pub subject_by_id: bool,
 }
 
 impl Rules {
@@ -41,6 +48,7 @@ impl Rules {
             audience: section.audience(server),
             leeway: section.leeway_seconds.get(),
             max_lifetime: section.max_lifetime_seconds.get(),
+            subject_by_id: matches!(section.judge(), Some(Judge::Hs256(_))),
         }
     }
 
@@ -60,8 +68,11 @@ pub struct VerifiedClaims {
     pub(super) roles: Vec<RoleArn>,
     pub(super) session_tags: Vec<SessionTag>,
     pub(super) transitive_tag_keys: Vec<String>,
-    /// Separated by spaces.
-    pub(super) scope: String,
+    pub(super) grants: Grants,
+    pub(super) email: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) session_id: Option<String>,
+    pub(super) token_id: Option<String>,
 }
 
 /// A tag of an STS session: STS API reference, "Tag".
@@ -120,11 +131,19 @@ impl VerifiedClaims {
     }
 }
 
-/// The payload's members that mean something to us; each of the one type that it may have.
+/// A claim that is there and not of the type it has to be: nobody can say what it was to limit.
+pub(super) const WRONG_TYPE: Rejection = Rejection::Claims("a claim has the wrong type");
+
+/// The payload's members that mean something to us; each of the one type that it may have. Those kept as they are
+/// written are read only where they count.
 #[derive(Deserialize)]
-struct Claims {
+struct Claims<'a> {
     iss: Option<String>,
     sub: Option<String>,
+    #[serde(borrow)]
+    user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
     aud: Option<Audience>,
     exp: Option<NumericDate>,
     iat: Option<NumericDate>,
@@ -135,16 +154,37 @@ struct Claims {
     aws_role_arn_camel: Option<String>,
     #[serde(rename = "roleArn")]
     role_arn_camel: Option<String>,
-    roles: Option<Vec<String>>,
     session_tags: Option<Tags>,
     transitive_tag_keys: Option<Vec<String>>,
     scope: Option<String>,
+    roles: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
+    permissions: Option<Vec<String>>,
+    buckets: Option<Vec<String>>,
+    level: Option<Level>,
+    #[serde(borrow)]
+    quilt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    s: Option<&'a RawValue>,
+    #[serde(borrow)]
+    p: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r: Option<&'a RawValue>,
+    #[serde(borrow)]
+    b: Option<&'a RawValue>,
+    #[serde(borrow)]
+    l: Option<&'a RawValue>,
+    email: Option<String>,
+    preferred_username: Option<String>,
+    username: Option<String>,
+    sid: Option<String>,
+    jti: Option<String>,
 }
 
-impl Claims {
+impl<'a> Claims<'a> {
     /// Reads strict JSON, an object.
-    fn read(payload: &[u8]) -> Result<Self, Rejection> {
-        serde_json::from_slice(payload).map_err(|_| Rejection::Claims("a claim has the wrong type"))
+    fn read(payload: &'a [u8]) -> Result<Self, Rejection> {
+        serde_json::from_slice(payload).map_err(|_| WRONG_TYPE)
     }
 
     fn judge(mut self, rules: &Rules, now: UnixSeconds) -> Result<VerifiedClaims, Rejection> {
@@ -158,10 +198,12 @@ impl Claims {
         {
             return Err(Rejection::Audience);
         }
-        let subject = self.sub.take().filter(|subject| is_subject(subject));
-        let subject = subject.ok_or(Rejection::Claims(
-            "`sub` is not 1 to 256 printable characters",
-        ))?;
+        let subject = self.subject(rules)?;
+        if !is_name(&subject) {
+            return Err(Rejection::Claims(
+                "`sub` is not 1 to 256 printable characters",
+            ));
+        }
         let expires_at = self
             .exp
             .ok_or(Rejection::Claims("there is no `exp`"))?
@@ -185,8 +227,27 @@ impl Claims {
         if expires_at.saturating_sub(issued_at) > rules.max_lifetime {
             return Err(Rejection::Claims("the lifetime is longer than allowed"));
         }
-        let (own_role, listed) = self.roles()?;
         let (session_tags, transitive_tag_keys) = self.tags()?;
+        let stated = Stated {
+            scope: self.scope.take(),
+            roles: self.roles.take(),
+            groups: self.groups.take(),
+            permissions: self.permissions.take(),
+            buckets: self.buckets.take(),
+            level: self.level.take(),
+            nested: self.quilt,
+            compressed: Compressed {
+                s: self.s,
+                p: self.p,
+                r: self.r,
+                b: self.b,
+                l: self.l,
+            },
+        };
+        let (grants, listed) = stated.judge()?;
+        let (own_role, listed) = self.roles(listed)?;
+        // For show only: one that cannot be shown is none.
+        let shown = |text: Option<String>| text.filter(|text| is_name(text));
         Ok(VerifiedClaims {
             issuer: Arc::clone(&rules.issuer),
             subject,
@@ -195,26 +256,34 @@ impl Claims {
             roles: listed,
             session_tags,
             transitive_tag_keys,
-            scope: self.scope.unwrap_or_default(),
+            grants,
+            email: shown(self.email),
+            name: shown(self.preferred_username.or(self.username)),
+            session_id: self.sid,
+            token_id: self.jti,
         })
     }
 
+    fn subject(&mut self, rules: &Rules) -> Result<String, Rejection> {
+        const NONE: Rejection = Rejection::Claims("there is no `sub`");
+        match self.sub.take() {
+            Some(subject) => Ok(subject),
+            None if rules.subject_by_id => {
+                let id = self.user_id.or(self.id).ok_or(NONE)?;
+                serde_json::from_str(id.get()).map_err(|_| WRONG_TYPE)
+            }
+            None => Err(NONE),
+        }
+    }
+
     /// The token's own role, and all that it lists, its own first.
-    fn roles(&self) -> Result<(Option<RoleArn>, Vec<RoleArn>), Rejection> {
+    fn roles(&self, listed: Vec<RoleArn>) -> Result<(Option<RoleArn>, Vec<RoleArn>), Rejection> {
         let aliases = [
             &self.role_arn,
             &self.aws_role_arn,
             &self.aws_role_arn_camel,
             &self.role_arn_camel,
         ];
-        let listed = self.roles.as_deref().unwrap_or_default();
-        if listed.len() > MAX_ENTRIES {
-            return Err(Rejection::Claims("`roles` lists more than 50"));
-        }
-        // `roles` also holds names of roles that are no ARNs and mean nothing to AWS.
-        let listed = listed
-            .iter()
-            .filter_map(|role| role.parse::<RoleArn>().ok());
         let own = match aliases.into_iter().flatten().next() {
             Some(role) => Some(
                 role.parse()
@@ -254,7 +323,7 @@ impl Claims {
             |pair: &[SessionTag]| pair[0].key.to_lowercase() == pair[1].key.to_lowercase();
         let mut by_key = tags.clone();
         by_key.sort_by_key(|tag| tag.key.to_lowercase());
-        if tags.len() > MAX_ENTRIES || !tags.iter().all(formed) || by_key.windows(2).any(repeated) {
+        if tags.len() > MAX_TAGS || !tags.iter().all(formed) || by_key.windows(2).any(repeated) {
             return Err(WRONG);
         }
         let mut transitive = self.transitive_tag_keys.take().unwrap_or_default();
@@ -277,8 +346,8 @@ fn is_tag_character(character: char) -> bool {
     character.is_alphanumeric() || character == ' ' || "_.:/=+-@".contains(character)
 }
 
-/// Whether a text can name a caller.
-pub(super) fn is_subject(text: &str) -> bool {
+/// Whether a text can be the name of somebody or something: 1 to 256 printable characters.
+pub(super) fn is_name(text: &str) -> bool {
     (1..=256).contains(&text.chars().take(257).count()) && text.chars().all(is_printable)
 }
 

@@ -8,8 +8,10 @@
 mod alb;
 mod asked;
 mod claims;
+mod compressed;
 mod discovery;
 mod given;
+mod grants;
 mod introspection;
 mod jwk;
 mod jws;
@@ -30,7 +32,9 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 
 pub use claims::{Rules, SessionTag, VerifiedClaims};
+pub use compressed::{Compressed, Expanded, MAX_EXPANDED_BYTES, MAX_EXPANDED_ENTRIES};
 pub use given::GivenCredentials;
+pub use grants::{Grants, Level};
 pub use jwk::{Algorithm, PublicKey, PublicKeys};
 pub use jws::{Hs256Key, mint};
 pub use keys::{KeyError, KeySet};
@@ -84,6 +88,21 @@ pub enum AuthError {
     Unavailable(#[from] KeyError),
 }
 
+impl AuthError {
+    /// The kind of error in one word, as clients of Quilt's own server know it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingToken => "missing_token",
+            Self::InvalidToken(rejection) => rejection.code(),
+            Self::RoleNotAllowed(_) => "role_not_allowed",
+            Self::RepeatedAuthorization
+            | Self::InsufficientScope
+            | Self::MalformedRole
+            | Self::Unavailable(_) => "invalid_token",
+        }
+    }
+}
+
 /// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -114,6 +133,20 @@ pub enum Rejection {
     /// A claim is missing, or of the wrong type or range.
     #[error("invalid_claims: {0}")]
     Claims(&'static str),
+}
+
+impl Rejection {
+    /// The kind of reason in one word, as clients of Quilt's own server know it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Header(_) | Self::Refused => "invalid_token",
+            Self::Issuer => "invalid_issuer",
+            Self::Signature | Self::UnknownKey => "invalid_signature",
+            Self::Audience => "invalid_audience",
+            Self::Expired => "token_expired",
+            Self::Claims(_) => "invalid_claims",
+        }
+    }
 }
 
 /// How a caller's identity was proven.

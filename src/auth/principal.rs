@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{AuthorizedRole, RoleError, RolePolicy, RoleRequest, SessionTag, VerifiedClaims};
+use super::{
+    AuthorizedRole, Grants, RoleError, RolePolicy, RoleRequest, SessionTag, VerifiedClaims,
+};
 use crate::{clock::UnixSeconds, config::arn::RoleArn};
 
 /// Who is calling, as an issuer vouches for it.
@@ -39,7 +41,32 @@ impl Principal {
 
     /// Whether the token was given this scope: RFC 8693, section 4.2.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.0.scope.split(' ').any(|given| given == scope)
+        self.0.grants.scope.split(' ').any(|given| given == scope)
+    }
+
+    /// What the token says its holder may do: it narrows, and grants nothing that IAM does not.
+    pub fn grants(&self) -> &Grants {
+        &self.0.grants
+    }
+
+    /// `email`, where it can be shown.
+    pub fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    /// `preferred_username`, else `username`, where it can be shown.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// `sid`: the login that the token belongs to, at its issuer.
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.session_id.as_deref()
+    }
+
+    /// `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.0.token_id.as_deref()
     }
 
     /// The session tags that the token asks for, sorted.

@@ -119,7 +119,7 @@ impl Said {
             None => None,
         };
         let subject = match payload.id {
-            Some(id) if !super::claims::is_subject(&id) => {
+            Some(id) if !super::claims::is_name(&id) => {
                 return Err(Rejection::Claims(
                     "`id` is not 1 to 256 printable characters",
                 ));

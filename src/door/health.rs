@@ -10,14 +10,14 @@ use axum::{
 };
 
 use super::{Shared, Transport, error};
-use crate::{auth::Authenticator, clock::rfc3339};
+use crate::clock::rfc3339;
 
 pub(super) async fn handle(State(shared): State<Shared>) -> Response<Body> {
     let services = &shared.services;
     let ailment = services
         .authenticator
         .as_ref()
-        .and_then(Authenticator::ailment)
+        .and_then(|authenticator| authenticator.ailment())
         .or_else(|| services.aws.ailment());
     let mut document = serde_json::json!({
         "status": if ailment.is_some() { "unhealthy" } else { "ok" },

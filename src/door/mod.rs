@@ -39,7 +39,7 @@ const ARRIVAL: Duration = Duration::from_secs(5);
 /// What the doors need of the rest.
 pub struct Services {
     /// Judges callers; `None` on a server without authentication.
-    pub authenticator: Option<Authenticator>,
+    pub authenticator: Option<Arc<Authenticator>>,
     /// Answers MCP messages.
     pub edge: Arc<Edge>,
     /// Knows whether AWS can be used.

@@ -129,6 +129,10 @@ impl Edge {
                 )))),
             };
         }
+        // The one gate: no tool runs that the caller's claims do not permit.
+        if let Err(denial) = self.gate.admit(context, tool.name(), &arguments) {
+            return Ok(Err(denial.into()));
+        }
         let work = Arc::clone(context).scope(async move { tool.call(arguments, progress).await });
         match tokio::time::timeout(self.tool_timeout, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(answer)) => Ok(answer),

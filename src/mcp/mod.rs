@@ -32,7 +32,7 @@ pub use reply::{Refusal, Reply};
 use crate::{
     context::RuntimeContext,
     telemetry::Metrics,
-    tools::{Progress, ProgressUpdate},
+    tools::{Gate, Progress, ProgressUpdate},
 };
 use cancel::InFlight;
 use envelope::Era;
@@ -64,16 +64,23 @@ pub struct Delivery {
 /// The edge: one for a process.
 pub struct Edge {
     registry: Registry,
+    gate: Arc<Gate>,
     in_flight: InFlight,
     tool_timeout: Duration,
     metrics: Metrics,
 }
 
 impl Edge {
-    /// An edge that serves these tools.
-    pub fn new(registry: Registry, tool_timeout: Duration, metrics: Metrics) -> Self {
+    /// An edge that serves these tools, each call as far as `gate` admits it.
+    pub fn new(
+        registry: Registry,
+        gate: Arc<Gate>,
+        tool_timeout: Duration,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             registry,
+            gate,
             in_flight: InFlight::default(),
             tool_timeout,
             metrics,

@@ -24,7 +24,12 @@ fn edge() -> Arc<Edge> {
     let required = json!({ "sampling": {}, "elicitation": { "url": {} } });
     let registry = Registry::new(vec![demanding.requiring(required), hasty]).unwrap();
     let metrics = Metrics::off(Clock::system());
-    Arc::new(Edge::new(registry, Duration::from_secs(5), metrics))
+    Arc::new(Edge::new(
+        registry,
+        Arc::default(),
+        Duration::from_secs(5),
+        metrics,
+    ))
 }
 
 /// The messages that answer a call on stdio.

@@ -4,8 +4,12 @@
 //! come a call's arguments; out goes an [`Output`], or a [`ToolError`] whose text tells a model what to do next. A tool
 //! reads its caller's context in its first line and passes values from there.
 
+mod bucket_name;
 mod definition;
 mod error;
+mod gate;
+mod parity;
+mod permission;
 mod progress;
 pub mod quilt;
 pub mod session;
@@ -17,18 +21,21 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
+pub use bucket_name::BucketName;
 use definition::Declaration;
 pub use error::ToolError;
+pub use gate::{Denial, Gate};
+pub use parity::Difference;
 pub use progress::{Progress, ProgressUpdate};
 
-use crate::{aws::Aws, config::FetchUrl, egress::Egress};
+use crate::{auth::Authenticator, aws::Aws, config::FetchUrl, egress::Egress};
 
 /// What a tool does to the world: MCP's tool annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Reads only what this server knows itself.
     ReadLocal,
-    /// Reads from AWS, or from the catalog.
+    /// Reads from AWS or the catalog, or has an issuer asked.
     Read,
 }
 
@@ -152,9 +159,16 @@ impl Tool {
     }
 }
 
-/// All native tools, for the Quilt catalog at `catalog`.
-pub fn native(aws: &Arc<Aws>, egress: &Arc<Egress>, catalog: Option<&FetchUrl>) -> Vec<Tool> {
-    let mut tools = session::tools(aws);
+/// All native tools, for the Quilt catalog at `catalog`. Without an authenticator, callers prove nothing, and no token can
+/// be judged.
+pub fn native(
+    aws: &Arc<Aws>,
+    authenticator: Option<&Arc<Authenticator>>,
+    gate: &Arc<Gate>,
+    egress: &Arc<Egress>,
+    catalog: Option<&FetchUrl>,
+) -> Vec<Tool> {
+    let mut tools = session::tools(aws, authenticator, gate);
     tools.extend(quilt::tools(aws, egress, catalog));
     tools
 }

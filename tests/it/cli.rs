@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::support::{Setup, limited, server::Server, world};
+use super::support::{Setup, TOOLS, limited, server::Server, world};
 
 fn rolecall(arguments: &[&str], config: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
@@ -264,13 +264,7 @@ fn the_readme_names_every_setting_and_every_tool() {
             "README.md lacks {setting}"
         );
     }
-    for tool in [
-        "whoami",
-        "auth_status",
-        "catalog_info",
-        "bucket_list",
-        "bucket_objects_list",
-    ] {
+    for tool in TOOLS {
         assert!(
             readme.contains(&format!("| `{tool}")),
             "README.md lacks {tool}"

@@ -8,7 +8,7 @@ mod rust;
 
 use serde_json::{Value, json};
 
-use super::support::{Setup, claims, limited, server::Server, world};
+use super::support::{Setup, TOOLS, claims, limited, server::Server, world};
 use client::{Client, Failure, Reach, Seen, Step};
 use pages::Pages;
 
@@ -216,21 +216,12 @@ fn check_greeting(seen: &Seen, version: &str) {
     assert_eq!(seen.warnings, "", "the client has nothing to warn of");
 }
 
-/// The client has our tools, unchanged, and finds nothing wrong with them.
+/// The client has our own tools, unchanged, and finds nothing wrong with them.
 #[track_caller]
 fn check_tools(step: &Step, listed: &Value) {
     let tools = step.tools.as_ref().expect("tools");
     let names: Vec<_> = tools.iter().map(|tool| &tool["name"]).collect();
-    assert_eq!(
-        names,
-        [
-            "whoami",
-            "auth_status",
-            "catalog_info",
-            "bucket_list",
-            "bucket_objects_list"
-        ]
-    );
+    assert_eq!(names, TOOLS);
     assert_eq!(step.faults, [""; 0]);
     for (tool, listed) in tools.iter().zip(listed.as_array().unwrap()) {
         for member in [

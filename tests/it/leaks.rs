@@ -36,6 +36,15 @@ fn no_token_secret_or_credential_is_ever_written() {
             "hunter2.hunter2.hunter2".to_owned(),
         ] {
             answers.push(server.with_token(&token).post("{}").await.text);
+            // The same as an argument, well placed and misplaced.
+            for arguments in [
+                json!({ "access_token": token }),
+                json!({ "access_token": [token] }),
+                json!({ "access_token": { token.clone(): 1 } }),
+            ] {
+                let judged = alice.call("validate_bearer_token", arguments).await;
+                answers.push(judged.text);
+            }
             tokens.push(token);
         }
         // Failing in every way, with bodies that hold secrets.

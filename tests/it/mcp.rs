@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::{
-    Setup, limited,
+    Setup, TOOLS, limited,
     server::{Answer, Caller, Server, answer},
 };
 
@@ -88,16 +88,7 @@ fn legacy_methods_answer() {
             .iter()
             .map(|tool| tool["name"].as_str().unwrap())
             .collect();
-        assert_eq!(
-            names,
-            [
-                "whoami",
-                "auth_status",
-                "catalog_info",
-                "bucket_list",
-                "bucket_objects_list"
-            ]
-        );
+        assert_eq!(names, TOOLS);
         let unknown = caller.rpc("resources/list", json!({})).await;
         assert_eq!((unknown.status, unknown.code()), (200, -32601));
         let cursor = caller.rpc("tools/list", json!({ "cursor": "x" })).await;
@@ -134,7 +125,7 @@ fn modern_methods_answer() {
             (&list["resultType"], &list["cacheScope"]),
             (&json!("complete"), &json!("private"))
         );
-        assert_eq!(list["tools"].as_array().unwrap().len(), 5);
+        assert_eq!(list["tools"].as_array().unwrap().len(), TOOLS.len());
         let call = ask_modern(
             &caller,
             "tools/call",

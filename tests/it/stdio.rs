@@ -142,6 +142,33 @@ fn both_eras_are_served_on_one_pair_of_pipes() {
 }
 
 #[test]
+fn the_tools_about_tokens_say_that_there_is_none() {
+    let mut server = Client::start(json!({}));
+    let mut call = |tool: &str, arguments: Value| {
+        let params = json!({ "name": tool, "arguments": arguments });
+        server.ask(request(1, "tools/call", params))["result"].clone()
+    };
+    let query = json!({ "bucket_name": "alice-genomics", "operation": "write" });
+    for (tool, arguments) in [
+        ("get_user_info", json!({})),
+        ("get_user_permissions", json!({})),
+        (
+            "validate_tool_access",
+            json!({ "tool_name": "bucket_objects_list" }),
+        ),
+        ("validate_bucket_access", query),
+    ] {
+        let result = call(tool, arguments);
+        let note = result["structuredContent"]["note"].as_str().unwrap();
+        assert!(note.contains("without a token"), "{tool}: {note}");
+    }
+    let judged = call("validate_bearer_token", json!({ "access_token": "a.b.c" }));
+    assert_eq!(judged["isError"], true);
+    let text = judged["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("You call over stdio"), "{text}");
+}
+
+#[test]
 fn bad_lines_get_an_error_and_the_next_is_served() {
     let mut server = Client::start(json!({ "server": { "maxBodyBytes": 1_024 } }));
     for (line, code) in [

@@ -6,7 +6,7 @@ use aws_sdk_s3::primitives::DateTimeFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Progress, ToolError};
+use super::super::{BucketName, Progress, ToolError};
 use crate::{
     aws::{Aws, AwsError, Session},
     context::RuntimeContext,
@@ -72,9 +72,12 @@ pub(super) async fn list(aws: Arc<Aws>, progress: Progress) -> Result<BucketList
             );
         }
     });
-    Ok(BucketList {
-        buckets: buckets.await?,
-    })
+    let mut buckets = buckets.await?;
+    // No argument names a bucket here, so that what the token's claims leave out is left out here.
+    if let Some(principal) = context.principal() {
+        buckets.retain(|bucket| principal.grants().reach(&bucket.name));
+    }
+    Ok(BucketList { buckets })
 }
 
 /// Which objects.
@@ -82,7 +85,8 @@ pub(super) async fn list(aws: Arc<Aws>, progress: Progress) -> Result<BucketList
 #[serde(deny_unknown_fields)]
 pub(super) struct ObjectsQuery {
     /// The bucket's name, with or without `s3://` before it.
-    bucket: String,
+    #[schemars(with = "String")]
+    bucket: BucketName,
     /// Only keys that begin with this.
     #[serde(default)]
     prefix: String,
@@ -153,20 +157,7 @@ pub(super) async fn objects_list(
 }
 
 impl ObjectsQuery {
-    fn checked(mut self) -> Result<Self, ToolError> {
-        if let Some(name) = self.bucket.strip_prefix("s3://") {
-            self.bucket = name.trim_end_matches('/').to_owned();
-        }
-        let named = (3..=255).contains(&self.bucket.len())
-            && self
-                .bucket
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-        if !named {
-            return Err(ToolError::new(
-                "`bucket` is not a bucket's name. Give the name alone, such as my-bucket, and the path as `prefix`; bucket_list shows the names.",
-            ));
-        }
+    fn checked(self) -> Result<Self, ToolError> {
         if !(1..=MAX_KEYS).contains(&self.max_keys) {
             return Err(ToolError::new(
                 "`max_keys` must be from 1 to 10,000. For more, call again with the next_continuation_token.",
@@ -194,7 +185,7 @@ async fn collect(
         let left = query.max_keys - i32::try_from(objects.len()).unwrap_or(i32::MAX);
         let request = client
             .list_objects_v2()
-            .bucket(&query.bucket)
+            .bucket(query.bucket.as_str())
             .set_prefix((!query.prefix.is_empty()).then(|| query.prefix.clone()))
             .max_keys(left.min(PAGE))
             .set_continuation_token(next);
@@ -222,7 +213,7 @@ async fn collect(
             || objects.iter().map(|object| object.key.len()).sum::<usize>() >= MAX_KEY_BYTES;
         if enough || next.is_none() {
             return Ok(ObjectList {
-                bucket: query.bucket.clone(),
+                bucket: query.bucket.to_string(),
                 prefix: query.prefix.clone(),
                 count: objects.len(),
                 objects,

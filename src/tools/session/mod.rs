@@ -1,20 +1,31 @@
-//! The tools that say who is calling: `whoami` and `auth_status`.
+//! The tools that say who is calling, and what they may do.
+
+mod info;
+mod validate_access;
+mod validate_token;
 
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Effect, NoArguments, Progress, Tool, ToolError};
+use super::{Effect, Gate, NoArguments, Progress, Tool, ToolError};
 use crate::{
+    auth::Authenticator,
     aws::Aws,
     clock::rfc3339,
     context::{Environment, RuntimeContext, Scheme},
 };
 
 /// The tools of this room.
-pub fn tools(aws: &Arc<Aws>) -> Vec<Tool> {
-    let aws = Arc::clone(aws);
+pub fn tools(
+    aws: &Arc<Aws>,
+    authenticator: Option<&Arc<Authenticator>>,
+    gate: &Arc<Gate>,
+) -> Vec<Tool> {
+    let (status, buckets) = (Arc::clone(aws), Arc::clone(aws));
+    let (permissions, tools) = (Arc::clone(gate), Arc::clone(gate));
+    let authenticator = authenticator.cloned();
     vec![
         Tool::new(
             "whoami",
@@ -28,7 +39,52 @@ pub fn tools(aws: &Arc<Aws>) -> Vec<Tool> {
             "Authentication status",
             "Proves that your AWS role works: assumes it and asks AWS STS who you are with it. Use it when an AWS tool fails.",
             Effect::Read,
-            move |NoArguments {}, _: Progress| auth_status(Arc::clone(&aws)),
+            move |NoArguments {}, _: Progress| auth_status(Arc::clone(&status)),
+        ),
+        Tool::new(
+            "get_user_info",
+            "User information",
+            "Shows what your token says of you: name, e-mail address, groups, roles. Asks nobody else.",
+            Effect::ReadLocal,
+            |NoArguments {}, _: Progress| async { info::user_info() },
+        ),
+        Tool::new(
+            "get_user_permissions",
+            "User permissions",
+            "Shows what your token permits: actions, buckets, level, scopes; and whether that is what its roles grant. Asks nobody else.",
+            Effect::ReadLocal,
+            move |NoArguments {}, _: Progress| {
+                let permissions = info::user_permissions(&permissions);
+                async { permissions }
+            },
+        ),
+        Tool::new(
+            "validate_bearer_token",
+            "Validate a bearer token",
+            "Judges a token as this server would judge a caller's: valid, or the kind of reason why not. Does not use the token for anything else.",
+            Effect::Read,
+            move |query: validate_token::TokenQuery, _: Progress| {
+                validate_token::validate_token(authenticator.clone(), query)
+            },
+        ),
+        Tool::new(
+            "validate_bucket_access",
+            "Validate access to a bucket",
+            "Says whether you may read, write or list an S3 bucket: first what your token's claims permit, then what AWS says when it is tried. Writes nothing.",
+            Effect::Read,
+            move |query: validate_access::BucketQuery, _: Progress| {
+                validate_access::bucket_access(Arc::clone(&buckets), query)
+            },
+        ),
+        Tool::new(
+            "validate_tool_access",
+            "Validate access to a tool",
+            "Says whether your token's claims permit a tool, on a bucket where it takes one. Asks nobody else.",
+            Effect::ReadLocal,
+            move |query: validate_access::ToolQuery, _: Progress| {
+                let verdict = validate_access::tool_access(&tools, query);
+                async { verdict }
+            },
         ),
     ]
 }

@@ -17,6 +17,20 @@ pub use runtime_api::{Function, Invocation};
 pub use server::Setup;
 pub use token::claims;
 
+/// Our own tools, in the order in which they are listed.
+pub const TOOLS: [&str; 10] = [
+    "whoami",
+    "auth_status",
+    "get_user_info",
+    "get_user_permissions",
+    "validate_bearer_token",
+    "validate_bucket_access",
+    "validate_tool_access",
+    "catalog_info",
+    "bucket_list",
+    "bucket_objects_list",
+];
+
 /// The longest that a test may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
