@@ -191,7 +191,7 @@ fn mistaken_commands_are_told_apart_from_failures() {
 #[test]
 fn no_auth_says_so_loudly() {
     let server = Setup::no_auth().start();
-    let lines = server.output.lines();
+    let lines = server.ended().lines();
     assert!(lines.iter().any(|line| {
         line["level"] == "WARN"
             && line["message"]

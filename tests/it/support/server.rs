@@ -248,7 +248,13 @@ impl Server {
     }
 
     /// Asks a server to end, as a service manager does, and waits until it has. Gives all that it wrote.
-    pub fn terminate(mut self) -> String {
+    pub fn terminate(self) -> String {
+        self.ended().text()
+    }
+
+    /// The same, for what is read line by line. What a running server wrote is no evidence: a line may be written after
+    /// the answer that it is about, and is read later still.
+    pub fn ended(mut self) -> Output {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -263,7 +269,8 @@ impl Server {
             "ended with {status}: {}",
             self.output.text()
         );
-        self.output.complete()
+        self.output.complete();
+        self.output.clone()
     }
 }
 
