@@ -33,18 +33,38 @@ schema: build ## Write what is made from types: the configuration's JSON schema,
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 .PHONY: lint
 lint: ## Check the format, and lint without a warning
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --package peers --all-targets -- --deny warnings
 
 # The conformance suite comes last: what it finds is best read when all else is right.
 .PHONY: test
-test: interop lint ## Run everything: lints, unit and integration tests, official clients, conformance
+test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance
 	cargo test --locked
+	$(MAKE) fuzz-smoke
 	$(MAKE) conformance
+
+# Coverage-guided, with the stable compiler: fuzz/rustc.sh says how.
+FUZZ := $(abspath $(TARGET))/fuzz
+.PHONY: fuzz-build
+fuzz-build:
+	CARGO_TARGET_DIR=$(FUZZ) RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc.sh cargo build --locked --manifest-path fuzz/Cargo.toml
+
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: fuzz-build ## Look for inputs that break a promise, for so long a target: make fuzz [SECONDS=60]
+	@fuzz/run.sh $(FUZZ)/debug $(FUZZ)/found -max_total_time=$(SECONDS)
+
+# The same runs each time: what fails here was broken by a change.
+.PHONY: fuzz-smoke
+fuzz-smoke: fuzz-build
+	@rm -rf $(FUZZ)/smoke
+	@fuzz/run.sh $(FUZZ)/debug $(FUZZ)/smoke -seed=1 -runs=20000
 
 .PHONY: doc
 doc: ## Build the code's documentation

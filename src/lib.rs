@@ -18,6 +18,11 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod door;
+/// What only the fuzz targets reach: the targets are in `fuzz/`.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::door::request_of_event;
+}
 pub mod json;
 pub mod mcp;
 mod refreshed;

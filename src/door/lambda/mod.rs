@@ -94,6 +94,17 @@ async fn answer(
     LambdaResponse::write(front_door, response.map(Body::new)).await
 }
 
+/// An event as a request, or why it is none, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn request_of_event(
+    event: &str,
+    base_path: &str,
+) -> Result<axum::http::Request<Body>, &'static str> {
+    event::parse(event, base_path)
+        .map(|parsed| parsed.request)
+        .map_err(|bad| bad.reason)
+}
+
 /// How long a request may still take. Both times in milliseconds since the epoch.
 fn time_left(deadline: u64, now: u64) -> Duration {
     Duration::from_millis(deadline.saturating_sub(now)).saturating_sub(LAST_WORDS)
