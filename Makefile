@@ -101,6 +101,11 @@ conformance: $(INTEROP)/.installed conformance-server ## Run the official MCP co
 conformance-record: $(INTEROP)/.installed conformance-server ## Record in the baseline what passes now
 	@$(PYTHON) tests/conformance/run.py --record $(CONFORMANCE)
 
+# A build of its own, so that the usual one stays as it is. ARGUMENTS go to cargo test.
+.PHONY: coverage
+coverage: interop ## Report which lines the tests run, by file and by room; fail where too few
+	@$(PYTHON) scripts/coverage.py $(abspath $(TARGET))/coverage $(ARGUMENTS)
+
 # Measurement, not a test. Two builds, so that neither program gets the features that the other asks for.
 ROUNDS ?= 5
 BENCH_FLAGS ?=

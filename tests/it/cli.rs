@@ -4,11 +4,15 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::support::{Setup, limited, server::Server, world};
+use super::support::{
+    Setup, limited,
+    server::{Server, coverage},
+    world,
+};
 
 fn rolecall(arguments: &[&str], config: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
-    command.args(arguments).env_clear();
+    command.args(arguments).env_clear().envs(coverage());
     if let Some(config) = config {
         command.env("ROLECALL_CONFIG", config);
     }

@@ -1,6 +1,7 @@
 //! The real binary, serving on a port of its own, and callers of it.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -60,7 +61,8 @@ impl Setup {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("ROLECALL_CONFIG", self.config.to_string())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(coverage());
         command
     }
 
@@ -123,6 +125,12 @@ fn set(config: &mut Value, pointer: &str, value: Value) {
         };
     }
     *place = value;
+}
+
+/// Where a process writes which of its lines ran, under `make coverage`.
+pub fn coverage() -> Option<(&'static str, OsString)> {
+    const FILE: &str = "LLVM_PROFILE_FILE";
+    std::env::var_os(FILE).map(|file| (FILE, file))
 }
 
 /// What a process writes, as it comes.
