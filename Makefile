@@ -1,4 +1,4 @@
-# Each target installs what it needs. Needed beforehand: Rust, Python 3.11 or newer, Node 20 or newer.
+# Each target installs what it needs. Needed beforehand: Rust, Python 3.11 or newer, Node 20 or newer, a C++ compiler.
 PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
@@ -60,7 +60,8 @@ SECONDS ?= 60
 fuzz: fuzz-build ## Look for inputs that break a promise, for so long a target: make fuzz [SECONDS=60]
 	@fuzz/run.sh $(FUZZ)/debug $(FUZZ)/found -max_total_time=$(SECONDS)
 
-# The same runs each time: what fails here was broken by a change.
+# The corpus, and so many runs from the same beginning. Hash tables, which are seeded by chance, make them differ a little
+# from time to time: an input that fails is printed.
 .PHONY: fuzz-smoke
 fuzz-smoke: fuzz-build
 	@rm -rf $(FUZZ)/smoke

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every target: run.sh BINARIES FOUND [libFuzzer's flags].
-# Inputs that are new to a target are kept in FOUND, and so is one that fails; corpus/ is only read.
+# Inputs that are new to a target are kept in FOUND, and so is one that fails, which is printed too; corpus/ is only read.
 set -eu
 cd "$(dirname "$0")"
 binaries=$1
@@ -13,6 +13,7 @@ for source in fuzz_targets/*.rs; do
     if ! "$binaries/$target" -max_len=4096 -timeout=60 -print_final_stats=1 "$@" \
         -artifact_prefix="$found/$target-" "$found/$target" "corpus/$target" >"$log" 2>&1; then
         grep -A 20 -m 1 -E 'panicked at|ERROR' "$log" || tail -n 20 "$log"
+        grep '^Base64: ' "$log" || true
         echo "fuzz: $target fails. The input is in $found/$target-*; to see it again: $binaries/$target THAT-FILE" >&2
         exit 1
     fi
