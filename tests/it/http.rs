@@ -130,25 +130,22 @@ fn bodies_have_a_limit() {
         };
         assert_eq!(caller.post(padded(2_048)).await.status, 200);
         assert_eq!(caller.post(padded(2_049)).await.status, 413);
-        let chunks = (0..100).map(|_| Ok::<_, std::io::Error>("x".repeat(100)));
-        let stream =
-            reqwest::Body::wrap(http_body_util::StreamBody::new(futures_util::stream::iter(
-                chunks.map(|chunk| {
-                    chunk.map(|text| http_body::Frame::data(bytes::Bytes::from(text)))
-                }),
-            )));
-        assert_eq!(caller.post(stream).await.status, 413);
+        // As much as is too much, and no more: a server that closes on what it has not read resets the connection, and the
+        // answer may be lost.
+        let chunk = format!("801\r\n{}\r\n", "x".repeat(2_049));
+        let chunked = request("transfer-encoding: chunked\r\n", &chunk);
+        let chunked = raw(&server, chunked.as_bytes()).await;
+        assert!(chunked.starts_with("HTTP/1.1 413"), "{chunked}");
         let announced = raw(
             &server,
             request("content-length: 99999999\r\n", "").as_bytes(),
         )
         .await;
         assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");
-        assert_eq!(
-            caller.post(PING).await.status,
-            200,
-            "the next request is served"
-        );
+        // On a connection of its own: those of the client above may be about to close.
+        let head = format!("content-length: {}\r\n", PING.len());
+        let next = raw(&server, request(&head, PING).as_bytes()).await;
+        assert!(next.starts_with("HTTP/1.1 200"), "{next}");
     });
 }
 
