@@ -1,4 +1,4 @@
-# Each target installs what it needs. Needed beforehand: Rust, Python 3.11 or newer, Node 20 or newer.
+# Each target installs what it needs. Needed beforehand: Rust, Python 3.11 or newer, Node 20 or newer, a C++ compiler.
 PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
@@ -33,18 +33,39 @@ schema: build ## Write what is made from types: the configuration's JSON schema,
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 .PHONY: lint
 lint: ## Check the format, and lint without a warning
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --package peers --all-targets -- --deny warnings
 
 # The conformance suite comes last: what it finds is best read when all else is right.
 .PHONY: test
-test: interop lint ## Run everything: lints, unit and integration tests, official clients, conformance
+test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance
 	cargo test --locked
+	$(MAKE) fuzz-smoke
 	$(MAKE) conformance
+
+# Coverage-guided, with the stable compiler: fuzz/rustc.sh says how.
+FUZZ := $(abspath $(TARGET))/fuzz
+.PHONY: fuzz-build
+fuzz-build:
+	CARGO_TARGET_DIR=$(FUZZ) RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc.sh cargo build --locked --manifest-path fuzz/Cargo.toml
+
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: fuzz-build ## Look for inputs that break a promise, for so long a target: make fuzz [SECONDS=60]
+	@fuzz/run.sh $(FUZZ)/debug $(FUZZ)/found -max_total_time=$(SECONDS)
+
+# The corpus, and so many runs from the same beginning. Hash tables, which are seeded by chance, make them differ a little
+# from time to time: an input that fails is printed.
+.PHONY: fuzz-smoke
+fuzz-smoke: fuzz-build
+	@rm -rf $(FUZZ)/smoke
+	@fuzz/run.sh $(FUZZ)/debug $(FUZZ)/smoke -seed=1 -runs=20000
 
 .PHONY: doc
 doc: ## Build the code's documentation
@@ -80,6 +101,11 @@ conformance: $(INTEROP)/.installed conformance-server ## Run the official MCP co
 .PHONY: conformance-record
 conformance-record: $(INTEROP)/.installed conformance-server ## Record in the baseline what passes now
 	@$(PYTHON) tests/conformance/run.py --record $(CONFORMANCE)
+
+# A build of its own, so that the usual one stays as it is. ARGUMENTS go to cargo test.
+.PHONY: coverage
+coverage: interop ## Report which lines the tests run, by file and by room; fail where too few
+	@$(PYTHON) scripts/coverage.py $(abspath $(TARGET))/coverage $(ARGUMENTS)
 
 # Measurement, not a test. Two builds, so that neither program gets the features that the other asks for.
 ROUNDS ?= 5

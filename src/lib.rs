@@ -19,6 +19,11 @@ pub mod config;
 pub mod context;
 pub mod door;
 pub mod egress;
+/// What only the fuzz targets reach: the targets are in `fuzz/`.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::door::request_of_event;
+}
 pub mod json;
 pub mod mcp;
 mod refreshed;

@@ -212,15 +212,20 @@ async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<
     Ok(())
 }
 
-/// Ends with SIGINT or SIGTERM.
-async fn terminated() {
+/// Ends with SIGINT or SIGTERM. They are listened to from now on, not only once this is waited for: whoever reads that a
+/// server listens may end it at once.
+fn terminated() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let came = |heard: std::io::Result<tokio::signal::unix::Signal>| async {
+        match heard {
+            Ok(mut signal) => drop(signal.recv().await),
+            // Then the system ends the process, as it does without us.
+            Err(_) => std::future::pending().await,
         }
-        Err(_) => drop(interrupt.await),
+    };
+    async move {
+        tokio::select! { () = came(interrupt) => {}, () = came(terminate) => {} }
     }
 }
 

@@ -22,6 +22,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, http::StatusCode, middleware, routing};
 use tower_http::catch_panic::CatchPanicLayer;
 
+#[cfg(fuzzing)]
+pub use lambda::request_of_event;
 pub use lambda::serve as serve_lambda;
 pub use origin::HostPolicy;
 pub use stdio::serve as serve_stdio;

@@ -4,11 +4,15 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::support::{Setup, TOOLS, limited, server::Server, world};
+use super::support::{
+    Setup, TOOLS, limited,
+    server::{Server, coverage},
+    world,
+};
 
 fn rolecall(arguments: &[&str], config: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
-    command.args(arguments).env_clear();
+    command.args(arguments).env_clear().envs(coverage());
     if let Some(config) = config {
         command.env("ROLECALL_CONFIG", config);
     }
@@ -191,7 +195,7 @@ fn mistaken_commands_are_told_apart_from_failures() {
 #[test]
 fn no_auth_says_so_loudly() {
     let server = Setup::no_auth().start();
-    let lines = server.output.lines();
+    let lines = server.ended().lines();
     assert!(lines.iter().any(|line| {
         line["level"] == "WARN"
             && line["message"]

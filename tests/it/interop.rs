@@ -8,7 +8,11 @@ mod rust;
 
 use serde_json::{Value, json};
 
-use super::support::{Setup, TOOLS, claims, limited, server::Server, world};
+use super::support::{
+    Setup, TOOLS, claims, limited,
+    server::{Server, coverage},
+    world,
+};
 use client::{Client, Failure, Reach, Seen, Step};
 use pages::Pages;
 
@@ -201,6 +205,8 @@ fn over_http(server: &Server, name: &str) -> Reach {
 fn over_stdio(setup: &Setup) -> Reach {
     let mut environment = setup.environment.clone();
     environment.push(("ROLECALL_CONFIG".to_owned(), setup.config.to_string()));
+    environment
+        .extend(coverage().map(|(name, file)| (name.to_owned(), file.into_string().unwrap())));
     Reach::Stdio {
         command: env!("CARGO_BIN_EXE_rolecall").to_owned(),
         environment,

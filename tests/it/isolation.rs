@@ -48,7 +48,7 @@ fn two_hundred_interleaved_callers_on_shared_connections_see_only_themselves() {
         });
         join_all(callers).await;
         // The log tells them apart too: a request has one subject.
-        let lines = server.output.lines();
+        let lines = server.ended().lines();
         let subjects: BTreeSet<&str> = lines
             .iter()
             .filter_map(|line| line["subject"].as_str())
@@ -121,13 +121,13 @@ fn interleaved_callers_reach_only_their_own_aws() {
         });
         join_all(calls).await;
         // Sixty cold calls of two callers: a caller's calls share one assumption.
-        let assumed = server
-            .output
+        let output = server.ended();
+        let assumed = output
             .lines()
             .iter()
             .filter(|line| line["message"] == "role assumed")
             .count();
-        assert_eq!(assumed, 2, "{}", server.output.text());
+        assert_eq!(assumed, 2, "{}", output.text());
     });
 }
 
@@ -162,7 +162,7 @@ fn one_name_of_two_issuers_is_two_callers() {
             "second"
         );
         let assumed = server
-            .output
+            .ended()
             .lines()
             .iter()
             .filter(|line| line["message"] == "role assumed")

@@ -320,7 +320,10 @@ fn two_authorization_headers_are_refused() {
 fn callers_at_once_in_one_process_see_only_themselves() {
     const AT_ONCE: usize = 8;
     limited(async {
-        let function = Function::start_concurrent(Setup::new(), AT_ONCE).await;
+        // AWS answers once as many calls wait for it as there can be.
+        let (gate, open) = tokio::sync::watch::channel(false);
+        let setup = Setup::new().endpoint(&limits::held_aws(open).await);
+        let function = Function::start_concurrent(setup, AT_ONCE).await;
         let calls = (0..120).map(|number| {
             let function = &function;
             async move {
@@ -342,7 +345,13 @@ fn callers_at_once_in_one_process_see_only_themselves() {
                 }
             }
         });
-        futures_util::future::join_all(calls).await;
+        let all_wait = async {
+            while function.most_at_once() < AT_ONCE {
+                tokio::task::yield_now().await;
+            }
+            gate.send_replace(true);
+        };
+        tokio::join!(futures_util::future::join_all(calls), all_wait);
         assert_eq!(function.most_at_once(), AT_ONCE);
     });
 }

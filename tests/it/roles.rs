@@ -80,7 +80,72 @@ fn credentials_serve_again_only_for_the_same_caller_with_the_same_claims() {
         ] {
             let caller = server.with_token(token.sign(&world().secret));
             caller.call("auth_status", json!({})).await.content();
-            assert_eq!(sts.count(ASSUME), assumed, "{token:?}");
+            assert_eq!(sts.calls(ASSUME).len(), assumed, "{token:?}");
+        }
+    });
+}
+
+#[test]
+fn an_external_id_may_be_stored_as_a_secret() {
+    limited(async {
+        let world = world();
+        let arn = world
+            .create_secret("roles/external-id", r#"{"id":"ext-stored"}"#)
+            .await;
+        let sts = Faults::start().await;
+        let server = Setup::new()
+            .with("/roles/externalId", json!({ "$secret": arn, "key": "id" }))
+            .endpoint(&sts.endpoint())
+            .start();
+        for name in ["alice", "bob"] {
+            let caller = server.user(name);
+            caller.call("auth_status", json!({})).await.content();
+        }
+        let asked = sts.queries(ASSUME);
+        assert_eq!(asked.len(), 2);
+        assert!(
+            asked
+                .iter()
+                .all(|query| query["ExternalId"] == "ext-stored"),
+            "{asked:?}"
+        );
+    });
+}
+
+#[test]
+fn without_its_external_id_a_server_assumes_no_role() {
+    limited(async {
+        let world = world();
+        let held = [
+            ("roles/not-an-external-id", r#"{"id":"with a space"}"#),
+            ("roles/without-the-key", r#"{"other":"ext-stored"}"#),
+            ("roles/not-an-object", "ext-stored"),
+        ];
+        let mut arns =
+            vec!["arn:aws:secretsmanager:us-east-1:123456789012:secret:missing-AbCdEf".to_owned()];
+        for (name, value) in held {
+            arns.push(world.create_secret(name, value).await);
+        }
+        for arn in arns {
+            let sts = Faults::start().await;
+            let server = Setup::new()
+                .with("/roles/externalId", json!({ "$secret": arn, "key": "id" }))
+                .endpoint(&sts.endpoint())
+                .start();
+            let health = async || {
+                let answer = server.client.get(server.url("/healthz")).send().await;
+                answer.unwrap().status().as_u16()
+            };
+            assert_eq!(health().await, 200, "nothing was tried yet");
+            let caller = server.user("alice");
+            let text = caller.call("auth_status", json!({})).await.tool_error();
+            assert!(text.contains("Whoever runs it"), "{arn}: {text}");
+            assert!(
+                !text.contains("ext-stored") && !text.contains("arn:"),
+                "{text}"
+            );
+            assert_eq!(sts.count(ASSUME), 0, "{arn}: STS was asked without it");
+            assert_eq!(health().await, 503, "{arn}");
         }
     });
 }

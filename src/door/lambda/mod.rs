@@ -75,8 +75,8 @@ async fn answer(
     request
         .extensions_mut()
         .insert(AnswerLimit(front_door.max_answer()));
-    let left = Duration::from_millis(event.context.deadline.saturating_sub(clock.unix_millis()));
-    let answered = tokio::time::timeout(left.saturating_sub(LAST_WORDS), router.oneshot(request));
+    let left = time_left(event.context.deadline, clock.unix_millis());
+    let answered = tokio::time::timeout(left, router.oneshot(request));
     let response = match answered.await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
@@ -94,6 +94,22 @@ async fn answer(
     LambdaResponse::write(front_door, response.map(Body::new)).await
 }
 
+/// An event as a request, or why it is none, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn request_of_event(
+    event: &str,
+    base_path: &str,
+) -> Result<axum::http::Request<Body>, &'static str> {
+    event::parse(event, base_path)
+        .map(|parsed| parsed.request)
+        .map_err(|bad| bad.reason)
+}
+
+/// How long a request may still take. Both times in milliseconds since the epoch.
+fn time_left(deadline: u64, now: u64) -> Duration {
+    Duration::from_millis(deadline.saturating_sub(now)).saturating_sub(LAST_WORDS)
+}
+
 impl FrontDoor {
     /// The largest answer that this front door passes on, in bytes, with room for headers and the event around it.
     /// Source: Lambda quotas (6 MB); ELB user guide, "Lambda functions as targets" (1 MB).
@@ -102,5 +118,23 @@ impl FrontDoor {
             Self::AlbSingle | Self::AlbMulti => 1_000_000 - 16_384,
             Self::RestApi | Self::HttpApi => 6_000_000 - 65_536,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_given_up_before_its_deadline() {
+        let now = 1_700_000_000_000;
+        for (left, expected) in [(30_000, 29_500), (501, 1), (500, 0), (0, 0)] {
+            assert_eq!(
+                time_left(now + left, now),
+                Duration::from_millis(expected),
+                "{left}"
+            );
+        }
+        assert_eq!(time_left(now, now + 1), Duration::ZERO, "it is over");
     }
 }

@@ -1,7 +1,7 @@
 //! A proxy before moto that lets requests through, or does to them what networks and busy services do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -125,11 +125,10 @@ impl Faults {
         self.rules.lock().unwrap().clear();
     }
 
-    /// The parameters of the requests that hold `text`, in the order they came: an AWS query, without its order.
+    /// The parameters of the calls whose requests hold `text`, in the order they came: an AWS query, without its order.
     pub fn queries(&self, text: &str) -> Vec<BTreeMap<String, String>> {
-        let seen = self.seen.lock().unwrap();
-        let found = seen.iter().filter(|request| request.contains(text));
-        found
+        self.calls(text)
+            .iter()
             .map(|request| {
                 let (_, body) = request.split_once("\r\n\r\n").unwrap();
                 url::form_urlencoded::parse(body.as_bytes())
@@ -147,7 +146,23 @@ impl Faults {
         credential.split('/').next().unwrap().to_owned()
     }
 
-    /// How many requests came that hold `text`.
+    /// The first request of each call whose requests hold `text`. The SDK repeats a request that is not answered in
+    /// time, as it may be on a busy machine, under the same id.
+    pub fn calls(&self, text: &str) -> Vec<String> {
+        let mut ids = HashSet::new();
+        let mut first = |request: &&String| {
+            let (_, rest) = request.split_once("\r\namz-sdk-invocation-id: ").unwrap();
+            ids.insert(rest.split("\r\n").next().unwrap().to_owned())
+        };
+        let seen = self.seen.lock().unwrap();
+        seen.iter()
+            .filter(|request| request.contains(text))
+            .filter(&mut first)
+            .cloned()
+            .collect()
+    }
+
+    /// How many requests came that hold `text`, repeated ones included.
     pub fn count(&self, text: &str) -> usize {
         self.seen
             .lock()

@@ -157,14 +157,23 @@ impl Function {
 
     /// Sends any bytes as an event, to a function that has `time` to answer.
     pub async fn invoke_raw(&self, payload: impl Into<Vec<u8>>, time: Duration) -> Invocation {
+        self.send(payload.into(), time, time).await
+    }
+
+    /// Sends an event to a function that is told to have `time` to answer, and waits for longer than that.
+    pub async fn invoke_late(&self, payload: impl Into<Vec<u8>>, time: Duration) -> Invocation {
+        self.send(payload.into(), time, time + PATIENCE).await
+    }
+
+    async fn send(&self, payload: Vec<u8>, time: Duration, patience: Duration) -> Invocation {
         let (invocation, outcome) = oneshot::channel();
         let event = Event {
-            payload: payload.into(),
+            payload,
             deadline_ms: now_millis() + u64::try_from(time.as_millis()).unwrap(),
             invocation,
         };
         assert!(self.events.send(event).is_ok(), "the Runtime API ended");
-        match timeout(time, outcome).await {
+        match timeout(patience, outcome).await {
             Ok(outcome) => outcome.unwrap(),
             Err(_) => Invocation::TimedOut,
         }

@@ -1,6 +1,7 @@
 //! The real binary, serving on a port of its own, and callers of it.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -60,7 +61,8 @@ impl Setup {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("ROLECALL_CONFIG", self.config.to_string())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(coverage());
         command
     }
 
@@ -123,6 +125,12 @@ fn set(config: &mut Value, pointer: &str, value: Value) {
         };
     }
     *place = value;
+}
+
+/// Where a process writes which of its lines ran, under `make coverage`.
+pub fn coverage() -> Option<(&'static str, OsString)> {
+    const FILE: &str = "LLVM_PROFILE_FILE";
+    std::env::var_os(FILE).map(|file| (FILE, file))
 }
 
 /// What a process writes, as it comes.
@@ -248,7 +256,13 @@ impl Server {
     }
 
     /// Asks a server to end, as a service manager does, and waits until it has. Gives all that it wrote.
-    pub fn terminate(mut self) -> String {
+    pub fn terminate(self) -> String {
+        self.ended().text()
+    }
+
+    /// The same, for what is read line by line. What a running server wrote is no evidence: a line may be written after
+    /// the answer that it is about, and is read later still.
+    pub fn ended(mut self) -> Output {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -263,7 +277,8 @@ impl Server {
             "ended with {status}: {}",
             self.output.text()
         );
-        self.output.complete()
+        self.output.complete();
+        self.output.clone()
     }
 }
 
