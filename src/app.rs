@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::{Config, Process},
     door::{self, HostPolicy, Services, Transport},
-    mcp::{Edge, Registry, RegistryError},
+    mcp::{Edge, Registry, RegistryError, ToolScopes},
     telemetry::Metrics,
     tools::{self, Tool},
 };
@@ -52,6 +52,9 @@ pub enum StartError {
     /// The tools do not fit together.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A scope is asked for something that is no tool: another one may be open that was meant.
+    #[error("auth.toolScopes.{0} names no tool: `rolecall tools` prints their names")]
+    NoSuchTool(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -92,7 +95,13 @@ impl App {
         let mut tools = tools::native(&aws);
         tools.extend(further);
         let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
-        let edge = Arc::new(Edge::new(Registry::new(tools)?, timeout, metrics.clone()));
+        let registry = Registry::new(tools)?;
+        let scopes = ToolScopes::from_config(&config.auth);
+        if let Some(pattern) = registry.unmatched(&scopes) {
+            return Err(StartError::NoSuchTool(pattern.to_owned()));
+        }
+        let scopes_supported = scopes.all();
+        let edge = Arc::new(Edge::new(registry, scopes, timeout, metrics.clone()));
         let authenticator = match authentication {
             Authentication::Required => Some(Authenticator::new(
                 &config.auth,
@@ -103,20 +112,19 @@ impl App {
             )),
             Authentication::Off => None,
         };
-        let is_url = |issuer: &&String| issuer.starts_with("https://");
-        let issuers = config.auth.issuers.iter().map(|section| &section.issuer);
         let services = Services {
             authenticator,
             edge,
             aws,
             server: config.server.clone(),
-            authorization_servers: issuers.filter(is_url).cloned().collect(),
+            authorization_servers: config.auth.authorization_servers(),
             required_scopes: config
                 .auth
                 .required_scopes
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            scopes_supported,
             metrics,
             clock,
         };

@@ -69,16 +69,15 @@ fn known_method(method: &Method) -> &'static str {
 
 /// What of a path may be logged: unknown ones could hold anything.
 fn known_path(path: &str) -> &'static str {
-    [
-        "/healthz",
-        "/.well-known/oauth-protected-resource/mcp",
-        "/.well-known/oauth-protected-resource",
-        "/mcp/",
-        "/mcp",
-    ]
-    .into_iter()
-    .find(|known| path.ends_with(known))
-    .unwrap_or("(other)")
+    const METADATA: &str = "/.well-known/oauth-protected-resource";
+    // The resource's own path may follow, and ends as other paths do.
+    if path.contains(METADATA) {
+        return METADATA;
+    }
+    ["/healthz", "/mcp/", "/mcp"]
+        .into_iter()
+        .find(|known| path.ends_with(known))
+        .unwrap_or("(other)")
 }
 
 /// Answers for a handler that panicked. The instance lives on.
@@ -135,8 +134,13 @@ pub(super) async fn check_origin(
     if allowed {
         return next.run(request).await;
     }
-    error::refused(
+    let mut refused = error::refused(
         StatusCode::FORBIDDEN,
         "Web pages of this origin may not call this server. Whoever runs it can add it to server.allowedOrigins.",
-    )
+    );
+    // Another page's answer differs, for a cache as well.
+    refused
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("origin"));
+    refused
 }

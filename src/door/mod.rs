@@ -17,6 +17,9 @@ mod origin;
 mod stdio;
 mod tcp;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware, routing};
@@ -50,6 +53,8 @@ pub struct Services {
     pub authorization_servers: Vec<String>,
     /// The scopes that every call needs, which challenges name.
     pub required_scopes: Vec<String>,
+    /// All scopes that any call may need.
+    pub scopes_supported: Vec<String>,
     /// Where failures are counted.
     pub metrics: Metrics,
     /// The time.
@@ -73,7 +78,7 @@ struct Shared {
     origins: Arc<OriginPolicy>,
 }
 
-/// The one router behind the HTTP doors. The layers are listed from the inside to the outside.
+/// The one router behind the HTTP doors.
 pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) -> Router {
     let base = services
         .server
@@ -86,7 +91,7 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
         services,
         transport,
         hosts: Arc::new(hosts),
-        origins: Arc::clone(&origins),
+        origins,
     };
     let routes = Router::new()
         .route("/mcp", routing::any(mcp::handle))
@@ -104,8 +109,19 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
     let routes = if base.is_empty() {
         routes
     } else {
-        Router::new().nest(&base, routes.clone()).merge(routes)
+        // Where RFC 9728 puts the document of a resource with a path, if a front door sends that here.
+        let inserted = format!("/.well-known/oauth-protected-resource{base}/mcp");
+        Router::new()
+            .nest(&base, routes.clone())
+            .merge(routes)
+            .route(&inserted, routing::get(metadata::handle))
     };
+    layered(routes, shared)
+}
+
+/// The layers around all routes, from the inside to the outside.
+fn layered(routes: Router<Shared>, shared: Shared) -> Router {
+    let origins = Arc::clone(&shared.origins);
     routes
         .fallback(|| async {
             error::plain(
@@ -119,6 +135,8 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
                 "This path answers GET only.",
             )
         })
+        // Inside of CORS, so that a page can read this failure as any other; the one outside is for the layers.
+        .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(origins.cors())
         .layer(middleware::from_fn_with_state(
             shared.clone(),

@@ -13,6 +13,7 @@ mod error;
 mod message;
 mod registry;
 mod reply;
+mod scopes;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use error::RpcError;
 pub use message::{Id, Incoming, Message};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Refusal, Reply};
+pub use scopes::ToolScopes;
 
 use crate::{
     context::RuntimeContext,
@@ -64,16 +66,23 @@ pub struct Delivery {
 /// The edge: one for a process.
 pub struct Edge {
     registry: Registry,
+    scopes: ToolScopes,
     in_flight: InFlight,
     tool_timeout: Duration,
     metrics: Metrics,
 }
 
 impl Edge {
-    /// An edge that serves these tools.
-    pub fn new(registry: Registry, tool_timeout: Duration, metrics: Metrics) -> Self {
+    /// An edge that serves these tools, to callers whose tokens hold these scopes.
+    pub fn new(
+        registry: Registry,
+        scopes: ToolScopes,
+        tool_timeout: Duration,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             registry,
+            scopes,
             in_flight: InFlight::default(),
             tool_timeout,
             metrics,

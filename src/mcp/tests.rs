@@ -24,7 +24,12 @@ fn edge() -> Arc<Edge> {
     let required = json!({ "sampling": {}, "elicitation": { "url": {} } });
     let registry = Registry::new(vec![demanding.requiring(required), hasty]).unwrap();
     let metrics = Metrics::off(Clock::system());
-    Arc::new(Edge::new(registry, Duration::from_secs(5), metrics))
+    Arc::new(Edge::new(
+        registry,
+        ToolScopes::default(),
+        Duration::from_secs(5),
+        metrics,
+    ))
 }
 
 /// The messages that answer a call on stdio.
@@ -39,7 +44,7 @@ async fn call(tool: &str, meta: Value) -> Vec<Value> {
         max_bytes: usize::MAX,
     };
     let messages = match edge.answer(context, incoming, delivery).await {
-        Reply::Json { body, .. } => vec![body],
+        Reply::Json { body, .. } | Reply::InsufficientScope { body, .. } => vec![body],
         Reply::Stream(messages) => messages.collect().await,
         Reply::Accepted | Reply::Cancelled(_) => Vec::new(),
     };

@@ -26,6 +26,7 @@ mod isolation;
 mod lambda;
 mod leaks;
 mod mcp;
+mod oauth;
 mod roles;
 mod stdio;
 mod support;

@@ -1,0 +1,3 @@
+//! Rolecall as an OAuth resource server.
+
+mod resource;
