@@ -196,14 +196,10 @@ fn where_there_is_no_token_no_scope_is_asked_for() {
 fn scopes_for_no_tool_are_a_slip_that_is_found() {
     let setup = |name: &str| Setup::new().with("/auth/toolScopes", json!({ name: ["s3:read"] }));
     for name in ["bucket_lists", "Bucket_list", "bukcet_*"] {
-        for command in ["serve", "check"] {
+        // Whatever starts a server builds the same; this one ends with its input, which is empty.
+        for command in ["stdio", "check"] {
             let mut setup = setup(name);
             setup.arguments = vec![command.to_owned()];
-            if command == "serve" {
-                setup
-                    .arguments
-                    .extend(["--listen", "127.0.0.1:0"].map(str::to_owned));
-            }
             let output = setup.command().output().unwrap();
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{command}: {text}");
