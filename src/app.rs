@@ -12,8 +12,9 @@ use crate::{
     auth::{Authenticator, LoadSecret},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, Process},
+    config::{Config, IssuerSection, Process},
     door::{self, HostPolicy, Services, Transport},
+    egress::Egress,
     mcp::{Edge, Registry, RegistryError, ToolScopes},
     telemetry::Metrics,
     tools::{self, Tool},
@@ -92,7 +93,8 @@ impl App {
             metrics.clone(),
         );
         let aws = Arc::new(Aws::new(sdk, broker));
-        let mut tools = tools::native(&aws);
+        let egress = egress(config);
+        let mut tools = tools::native(&aws, &egress, config.quilt.catalog.as_ref());
         tools.extend(further);
         let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
         let registry = Registry::new(tools)?;
@@ -205,9 +207,19 @@ pub fn tool_definitions(config: &Config, process: &Process) -> String {
         clock,
         metrics,
     );
-    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)));
+    let aws = Arc::new(Aws::new(sdk, broker));
+    let tools = tools::native(&aws, &egress(config), config.quilt.catalog.as_ref());
     let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
     definitions.join("\n") + "\n"
+}
+
+/// The one dialer for what is not AWS. It may reach what the configuration names.
+fn egress(config: &Config) -> Arc<Egress> {
+    let issuers = config.auth.issuers.iter();
+    let named = issuers
+        .flat_map(IssuerSection::destinations)
+        .chain(config.quilt.catalog.clone());
+    Arc::new(Egress::new(&config.server.egress, named))
 }
 
 /// How the rooms that may not reach AWS read a stored secret.

@@ -8,8 +8,8 @@
 //!
 //! [`door`] turns whatever came into one HTTP request and its answer back. [`auth`] proves who sent it, and which IAM
 //! role they may act as. [`context`] carries that, and nothing else does. [`mcp`] speaks the protocol, [`tools`] do the
-//! work, [`aws`] assumes the role and holds the clients. [`config`] and [`telemetry`] lie below them all; [`app`] puts
-//! everything together. Imports point down this list only, which a test checks.
+//! work, [`aws`] assumes the role and holds the clients. [`egress`] fetches what is not AWS. [`config`] and [`telemetry`]
+//! lie below them all; [`app`] puts everything together. Imports point down this list only, which a test checks.
 
 pub mod app;
 pub mod auth;
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod door;
+pub mod egress;
 pub mod json;
 pub mod mcp;
 mod refreshed;

@@ -222,6 +222,12 @@ impl Host {
         }
     }
 
+    /// Its port, if it is written with one.
+    pub fn port(&self) -> Option<u16> {
+        let rest = self.0.strip_prefix(self.name())?;
+        rest.strip_prefix(':')?.parse().ok()
+    }
+
     /// Whether the name always means this machine.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.name())
@@ -378,6 +384,10 @@ mod tests {
         ] {
             assert!(Host::parse(bad).is_err(), "{bad}");
         }
+        for (text, port) in [("h", None), ("h:8443", Some(8443)), ("[::1]", None)] {
+            assert_eq!(Host::parse(text).unwrap().port(), port, "{text}");
+        }
+        assert_eq!(Host::parse("[::1]:81").unwrap().port(), Some(81));
         assert!(!Host::parse("localhost.evil.com").unwrap().is_loopback());
         assert!(!Host::parse("127.0.0.1.evil.com").unwrap().is_loopback());
     }

@@ -21,14 +21,14 @@ use definition::Declaration;
 pub use error::ToolError;
 pub use progress::{Progress, ProgressUpdate};
 
-use crate::aws::Aws;
+use crate::{aws::Aws, config::FetchUrl, egress::Egress};
 
 /// What a tool does to the world: MCP's tool annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Reads only what this server knows itself.
     ReadLocal,
-    /// Reads from AWS.
+    /// Reads from AWS, or from the catalog.
     Read,
 }
 
@@ -152,10 +152,10 @@ impl Tool {
     }
 }
 
-/// All native tools.
-pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
+/// All native tools, for the Quilt catalog at `catalog`.
+pub fn native(aws: &Arc<Aws>, egress: &Arc<Egress>, catalog: Option<&FetchUrl>) -> Vec<Tool> {
     let mut tools = session::tools(aws);
-    tools.extend(quilt::tools(aws));
+    tools.extend(quilt::tools(aws, egress, catalog));
     tools
 }
 

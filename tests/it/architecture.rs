@@ -10,7 +10,14 @@ const FLOORS: [&[&str]; 7] = [
     &["tools", "upstream", "integrations"],
     &["vault", "aws"],
     &["context", "auth"],
-    &["config", "telemetry", "clock", "json", "refreshed"],
+    &[
+        "config",
+        "telemetry",
+        "clock",
+        "egress",
+        "json",
+        "refreshed",
+    ],
 ];
 
 fn floor(room: &str) -> usize {

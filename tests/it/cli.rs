@@ -267,6 +267,7 @@ fn the_readme_names_every_setting_and_every_tool() {
     for tool in [
         "whoami",
         "auth_status",
+        "catalog_info",
         "bucket_list",
         "bucket_objects_list",
     ] {

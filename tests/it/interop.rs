@@ -216,7 +216,7 @@ fn check_greeting(seen: &Seen, version: &str) {
     assert_eq!(seen.warnings, "", "the client has nothing to warn of");
 }
 
-/// The client has our four tools, unchanged, and finds nothing wrong with them.
+/// The client has our tools, unchanged, and finds nothing wrong with them.
 #[track_caller]
 fn check_tools(step: &Step, listed: &Value) {
     let tools = step.tools.as_ref().expect("tools");
@@ -226,6 +226,7 @@ fn check_tools(step: &Step, listed: &Value) {
         [
             "whoami",
             "auth_status",
+            "catalog_info",
             "bucket_list",
             "bucket_objects_list"
         ]

@@ -93,6 +93,7 @@ fn legacy_methods_answer() {
             [
                 "whoami",
                 "auth_status",
+                "catalog_info",
                 "bucket_list",
                 "bucket_objects_list"
             ]
