@@ -135,8 +135,9 @@ fn layered(routes: Router<Shared>, shared: Shared) -> Router {
                 "This path answers GET only.",
             )
         })
-        // Inside of CORS, so that a page can read this failure as any other; the one outside is for the layers.
+        // Inside of CORS, so that a page can read these failures as any other; the guard outside is for the layers.
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn(layers::end_in_time))
         .layer(origins.cors())
         .layer(middleware::from_fn_with_state(
             shared.clone(),

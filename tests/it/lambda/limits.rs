@@ -74,8 +74,13 @@ async fn held_aws(open: watch::Receiver<bool>) -> String {
 fn a_call_that_runs_out_of_time_is_answered() {
     limited(async {
         let (gate, open) = watch::channel(false);
-        let mut function = Function::start(Setup::new().endpoint(&held_aws(open).await)).await;
-        let call = Request::legacy("whoami", &json!({})).bearer(&token("alice"));
+        let setup = Setup::new()
+            .endpoint(&held_aws(open).await)
+            .with("/server/allowedOrigins", json!(["https://app.example.com"]));
+        let mut function = Function::start(setup).await;
+        let call = Request::legacy("whoami", &json!({}))
+            .bearer(&token("alice"))
+            .header("Origin", "https://app.example.com");
         for door in FrontDoor::ALL {
             // With time to try, and with none.
             for time in [1_000, 400].map(Duration::from_millis) {
@@ -84,6 +89,12 @@ fn a_call_that_runs_out_of_time_is_answered() {
                 let answer = answered(door, &function.invoke_raw(event, time).await);
                 assert_eq!((answer.status, answer.code()), (504, -32000), "{door:?}");
                 assert!(started.elapsed() < time);
+                // A page can read it.
+                assert_eq!(
+                    answer.header("access-control-allow-origin"),
+                    Some("https://app.example.com"),
+                    "{door:?}"
+                );
             }
             // What needs no AWS is answered however little time there is.
             let event = door.event(&Request::get("/healthz")).to_string();
