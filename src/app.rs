@@ -109,6 +109,7 @@ impl App {
                 &config.auth,
                 &config.server,
                 &config.roles,
+                &egress,
                 clock,
                 &load,
             )),

@@ -10,7 +10,7 @@ use std::{future::Future, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    auth::{AuthorizedRole, Caller, Principal},
+    auth::{AuthorizedRole, Caller, GivenCredentials, Principal, Proof},
     telemetry::Trail,
 };
 
@@ -24,6 +24,8 @@ pub enum Environment {
     WebUnauthenticated,
     /// HTTP, with a verified JWT.
     WebJwt,
+    /// HTTP, with a token that its issuer was asked about.
+    WebBearer,
 }
 
 /// How a caller proved its identity.
@@ -32,6 +34,8 @@ pub enum Environment {
 pub enum Scheme {
     /// A signed token.
     Jwt,
+    /// A token that its issuer vouched for when asked.
+    Bearer,
 }
 
 /// One call's identity. Immutable; shared, never copied into anything that outlives the call.
@@ -40,6 +44,7 @@ pub struct RuntimeContext {
     environment: Environment,
     principal: Option<Arc<Principal>>,
     role: Option<AuthorizedRole>,
+    credentials: Option<Arc<GivenCredentials>>,
     request_id: Arc<str>,
     trail: Arc<Trail>,
 }
@@ -49,6 +54,8 @@ pub struct RuntimeContext {
 pub enum Authority<'a> {
     /// With those of the role that the caller may act as.
     Role(&'a AuthorizedRole),
+    /// With those that came with the verdict on the caller's token.
+    Given(&'a Arc<GivenCredentials>),
     /// With the process's own: a client on this machine that speaks over stdio.
     Process,
 }
@@ -78,11 +85,20 @@ tokio::task_local! {
 impl RuntimeContext {
     /// The context of a proven caller.
     pub fn of_caller(caller: Caller, request_id: Arc<str>, trail: Arc<Trail>) -> Self {
-        let Caller { principal, role } = caller;
+        let Caller {
+            principal,
+            role,
+            credentials,
+            proof,
+        } = caller;
         Self {
-            environment: Environment::WebJwt,
+            environment: match proof {
+                Proof::Jwt => Environment::WebJwt,
+                Proof::Bearer => Environment::WebBearer,
+            },
             principal: Some(principal),
             role,
+            credentials,
             request_id,
             trail,
         }
@@ -94,6 +110,7 @@ impl RuntimeContext {
             environment: Environment::WebUnauthenticated,
             principal: None,
             role: None,
+            credentials: None,
             request_id,
             trail,
         }
@@ -105,6 +122,7 @@ impl RuntimeContext {
             environment: Environment::DesktopStdio,
             principal: None,
             role: None,
+            credentials: None,
             request_id,
             trail,
         }
@@ -127,7 +145,11 @@ impl RuntimeContext {
 
     /// How the caller proved its identity.
     pub fn scheme(&self) -> Option<Scheme> {
-        self.principal.is_some().then_some(Scheme::Jwt)
+        match self.environment {
+            Environment::WebJwt => Some(Scheme::Jwt),
+            Environment::WebBearer => Some(Scheme::Bearer),
+            Environment::DesktopStdio | Environment::WebUnauthenticated => None,
+        }
     }
 
     /// The request's id, as in the logs and in the `x-request-id` header.
@@ -142,11 +164,14 @@ impl RuntimeContext {
 
     /// With whose credentials this call may reach AWS.
     pub fn authority(&self) -> Result<Authority<'_>, NoIdentity> {
-        match (self.environment, &self.role) {
-            (Environment::WebJwt, Some(role)) => Ok(Authority::Role(role)),
-            (Environment::WebJwt, None) => Err(NoIdentity::NoRole),
-            (Environment::DesktopStdio, _) => Ok(Authority::Process),
-            (Environment::WebUnauthenticated, _) => Err(NoIdentity::Unauthenticated),
+        match self.environment {
+            Environment::DesktopStdio => Ok(Authority::Process),
+            Environment::WebUnauthenticated => Err(NoIdentity::Unauthenticated),
+            Environment::WebJwt | Environment::WebBearer => match (&self.credentials, &self.role) {
+                (Some(given), _) => Ok(Authority::Given(given)),
+                (None, Some(role)) => Ok(Authority::Role(role)),
+                (None, None) => Err(NoIdentity::NoRole),
+            },
         }
     }
 

@@ -11,12 +11,11 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Rejection, UnverifiedClaims, keys::KeySet};
+use super::{Principal, Rejection, UnverifiedClaims, keys::KeySet};
 use crate::{
     clock::UnixSeconds,
     config::{IssuerSection, ServerSection, arn::RoleArn},
 };
-use secrecy::ExposeSecret;
 
 /// The most roles, and the most tags, that a token may list. STS takes no more tags than this.
 const MAX_ENTRIES: usize = 50;
@@ -44,10 +43,15 @@ impl Rules {
             max_lifetime: section.max_lifetime_seconds.get(),
         }
     }
+
+    /// Whether a principal's token has not ended.
+    pub(super) fn is_current(&self, principal: &Principal, now: UnixSeconds) -> bool {
+        now < principal.expires_at().saturating_add(self.leeway)
+    }
 }
 
 /// Claims that an issuer vouches for, of a token that is valid now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VerifiedClaims {
     pub(super) issuer: Arc<str>,
     pub(super) subject: String,
@@ -77,19 +81,41 @@ impl VerifiedClaims {
         rules: &Rules,
         now: UnixSeconds,
     ) -> Result<Self, Rejection> {
-        // The issuer's configuration fixes the algorithm; the token may only agree.
-        if unverified.algorithm != "HS256" {
-            return Err(Rejection::Header("`alg` is not the issuer's"));
+        keys.verify(unverified)?;
+        Claims::read(&unverified.payload)?.judge(rules, now)
+    }
+
+    /// Judges the answer of an authorization server, which need not say who it is, nor when a token ends: it then ends
+    /// at `end`. RFC 7662, section 2.2.
+    pub(super) fn vouched(
+        answer: &[u8],
+        rules: &Rules,
+        end: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<Self, Rejection> {
+        let mut claims = Claims::read(answer)?;
+        claims.iss.get_or_insert_with(|| rules.issuer.to_string());
+        claims.exp.get_or_insert(NumericDate::of(end));
+        claims.judge(rules, now)
+    }
+
+    /// Judges the claims of a load balancer's user: issuer and end are in its header, and so was the client, which the
+    /// caller has compared with the audience.
+    pub(super) fn of_alb(
+        payload: &[u8],
+        issuer: &str,
+        end: f64,
+        rules: &Rules,
+        now: UnixSeconds,
+    ) -> Result<Self, Rejection> {
+        let end = NumericDate::new(end).ok_or(Rejection::Header("`exp` is out of range"))?;
+        let mut claims = Claims::read(payload)?;
+        if claims.iss.as_deref().is_some_and(|iss| iss != issuer) {
+            return Err(Rejection::Issuer);
         }
-        let signed = unverified.signed.expose_secret().as_bytes();
-        if !keys
-            .iter()
-            .any(|key| key.verifies(signed, &unverified.signature))
-        {
-            return Err(Rejection::Signature);
-        }
-        let claims: Claims = serde_json::from_slice(&unverified.payload)
-            .map_err(|_| Rejection::Claims("a claim has the wrong type"))?;
+        claims.iss = Some(issuer.to_owned());
+        claims.aud = Some(Audience::One(rules.audience.clone()));
+        claims.exp = Some(claims.exp.filter(|exp| exp.0 < end.0).unwrap_or(end));
         claims.judge(rules, now)
     }
 }
@@ -97,10 +123,10 @@ impl VerifiedClaims {
 /// The payload's members that mean something to us; each of the one type that it may have.
 #[derive(Deserialize)]
 struct Claims {
-    iss: String,
-    sub: String,
-    aud: Audience,
-    exp: NumericDate,
+    iss: Option<String>,
+    sub: Option<String>,
+    aud: Option<Audience>,
+    exp: Option<NumericDate>,
     iat: Option<NumericDate>,
     nbf: Option<NumericDate>,
     role_arn: Option<String>,
@@ -116,20 +142,30 @@ struct Claims {
 }
 
 impl Claims {
+    /// Reads strict JSON, an object.
+    fn read(payload: &[u8]) -> Result<Self, Rejection> {
+        serde_json::from_slice(payload).map_err(|_| Rejection::Claims("a claim has the wrong type"))
+    }
+
     fn judge(mut self, rules: &Rules, now: UnixSeconds) -> Result<VerifiedClaims, Rejection> {
-        if *self.iss != *rules.issuer {
+        if self.iss.as_deref() != Some(&*rules.issuer) {
             return Err(Rejection::Issuer);
         }
-        if !self.aud.holds(&rules.audience) {
+        if !self
+            .aud
+            .as_ref()
+            .is_some_and(|aud| aud.holds(&rules.audience))
+        {
             return Err(Rejection::Audience);
         }
-        let subject_length = self.sub.chars().take(257).count();
-        if !(1..=256).contains(&subject_length) || !self.sub.chars().all(is_printable) {
-            return Err(Rejection::Claims(
-                "`sub` is not 1 to 256 printable characters",
-            ));
-        }
-        let expires_at = self.exp.floor();
+        let subject = self.sub.take().filter(|subject| is_subject(subject));
+        let subject = subject.ok_or(Rejection::Claims(
+            "`sub` is not 1 to 256 printable characters",
+        ))?;
+        let expires_at = self
+            .exp
+            .ok_or(Rejection::Claims("there is no `exp`"))?
+            .floor();
         if now >= expires_at.saturating_add(rules.leeway) {
             return Err(Rejection::Expired);
         }
@@ -153,7 +189,7 @@ impl Claims {
         let (session_tags, transitive_tag_keys) = self.tags()?;
         Ok(VerifiedClaims {
             issuer: Arc::clone(&rules.issuer),
-            subject: self.sub,
+            subject,
             expires_at,
             own_role,
             roles: listed,
@@ -241,6 +277,11 @@ fn is_tag_character(character: char) -> bool {
     character.is_alphanumeric() || character == ' ' || "_.:/=+-@".contains(character)
 }
 
+/// Whether a text can name a caller.
+pub(super) fn is_subject(text: &str) -> bool {
+    (1..=256).contains(&text.chars().take(257).count()) && text.chars().all(is_printable)
+}
+
 /// Shown in logs and to models, so: no controls, nothing invisible, nothing that turns the text around.
 fn is_printable(character: char) -> bool {
     let invisible = matches!(character,
@@ -255,6 +296,17 @@ fn is_printable(character: char) -> bool {
 struct NumericDate(f64);
 
 impl NumericDate {
+    /// `None` if it is out of range.
+    fn new(seconds: f64) -> Option<Self> {
+        const END: f64 = 1_099_511_627_776.0;
+        (0.0..END).contains(&seconds).then_some(Self(seconds))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a time of ours, far below 2^52")]
+    fn of(seconds: UnixSeconds) -> Self {
+        Self(seconds as f64)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -275,13 +327,7 @@ impl NumericDate {
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const END: f64 = 1_099_511_627_776.0;
-        let seconds = f64::deserialize(deserializer)?;
-        if (0.0..END).contains(&seconds) {
-            Ok(Self(seconds))
-        } else {
-            Err(D::Error::custom("out of range"))
-        }
+        Self::new(f64::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("out of range"))
     }
 }
 
@@ -338,4 +384,9 @@ impl<'de> Deserialize<'de> for Tags {
         }
         deserializer.deserialize_any(TagsVisitor)
     }
+}
+
+/// A time in range, in whole seconds; `None` if it is out of range.
+pub(super) fn unix_seconds(seconds: f64) -> Option<UnixSeconds> {
+    NumericDate::new(seconds).map(NumericDate::floor)
 }

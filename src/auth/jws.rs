@@ -17,7 +17,10 @@ pub struct Hs256Key(hmac::Key);
 impl Hs256Key {
     /// The key for a secret; `None` if it is shorter than 32 bytes.
     pub fn new(secret: &SecretString) -> Option<Self> {
-        let bytes = secret.expose_secret().as_bytes();
+        Self::of_bytes(secret.expose_secret().as_bytes())
+    }
+
+    pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         (bytes.len() >= MIN_HS256_BYTES).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 

@@ -1,36 +1,47 @@
-//! The secrets of an HS256 issuer: when they are loaded, how long they serve, when they are loaded again.
+//! The keys of an issuer that signs: when they are loaded, how long they serve, when they are loaded again.
 //!
-//! Owns [`Hs256Keys`]. In come a setting and the way to read a stored secret; out go the keys that are valid now. A
-//! secret is read on the first request that needs it, kept for five minutes, and read again at most every 30 seconds
-//! when a signature does not match, so that a rotation is seen at once and a storm of bad tokens costs one read.
+//! Owns [`Keys`], [`KeySet`] and [`KeyError`]. In come a setting and the ways to read a stored secret or a published key
+//! set; out go the keys that are valid now. They are loaded on the first request that needs them, kept for five minutes,
+//! and loaded again at most every 30 seconds for tokens that they do not verify, so that a rotation is seen at once and
+//! a storm of bad tokens costs one load.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{LoadSecret, jws::Hs256Key};
+use super::{
+    LoadSecret, Rejection, UnverifiedClaims, discovery, jwk::PublicKeys, jws::Hs256Key,
+    secret::POLICY,
+};
 use crate::{
     clock::UnixSeconds,
-    config::{MIN_HS256_BYTES, SecretError, SecretSetting, SecretVersions, StoredSecret},
-    refreshed::{Policy, Refreshed},
-};
-
-/// A rotated-out secret is trusted no longer than this after its issuer dropped it; through an outage, for an hour.
-const POLICY: Policy = Policy {
-    fresh_for: Duration::from_mins(5),
-    usable_for: Duration::from_hours(1),
-    cool_down: Duration::from_secs(30),
+    config::{
+        JwksSetting, MIN_HS256_BYTES, SecretError, SecretSetting, SecretVersions, StoredSecret,
+    },
+    egress::{Egress, EgressError},
+    refreshed::Refreshed,
 };
 
 /// Why an issuer's key cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Its source does not answer: the next call may succeed.
-    #[error("the issuer's secret cannot be read now: {0}")]
+    #[error("the issuer's keys cannot be read now: {0}")]
     Unavailable(String),
-    /// Its source answers with something that is no key. The configuration or the secret must be mended.
-    #[error("the issuer's secret cannot be used: {0}")]
+    /// Its source answers with something that is no key. The configuration or the source must be mended.
+    #[error("the issuer's keys cannot be used: {0}")]
     Unusable(String),
+}
+
+impl KeyError {
+    /// Why a fetch brought nothing.
+    pub(super) fn of_egress(error: &EgressError) -> Self {
+        if error.is_passing() {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Unusable(error.to_string())
+        }
+    }
 }
 
 impl From<SecretError> for KeyError {
@@ -42,40 +53,105 @@ impl From<SecretError> for KeyError {
     }
 }
 
-/// Keys that verify at this moment: the current one, and the previous one of a rotation.
-pub(super) type KeySet = Vec<Hs256Key>;
-
-pub(super) struct Hs256Keys {
-    source: Source,
-    keys: Refreshed<KeySet, KeyError>,
+/// Keys that verify at this moment: of a shared secret, the current one and the previous one of a rotation.
+#[derive(Debug)]
+pub enum KeySet {
+    /// For HS256 alone.
+    Shared(Vec<Hs256Key>),
+    /// For the algorithms of published keys, and never for HS256.
+    Public(PublicKeys),
 }
 
-enum Source {
-    Plain(Arc<KeySet>),
-    Stored(StoredSecret, LoadSecret),
-}
-
-impl Hs256Keys {
-    pub(super) fn from_config(setting: &SecretSetting, load: &LoadSecret) -> Self {
-        let source = match setting {
-            // A short one is refused when the configuration is read; here it would verify nothing.
-            SecretSetting::Plain(secret) => {
-                Source::Plain(Arc::new(Hs256Key::new(secret).into_iter().collect()))
+impl KeySet {
+    /// Whether one of these keys made the token's signature. The keys fix the algorithm; the token may only agree.
+    pub(super) fn verify(&self, token: &UnverifiedClaims) -> Result<(), Rejection> {
+        match self {
+            Self::Public(keys) => keys.verify(token),
+            Self::Shared(_) if token.algorithm != "HS256" => {
+                Err(Rejection::Header("`alg` is not the issuer's"))
             }
-            SecretSetting::Stored(stored) => Source::Stored(stored.clone(), Arc::clone(load)),
-        };
-        Self {
-            source,
-            keys: Refreshed::new(POLICY),
+            Self::Shared(keys) => {
+                let verified = keys
+                    .iter()
+                    .any(|key| key.verifies(token.signed(), &token.signature));
+                if verified {
+                    Ok(())
+                } else {
+                    Err(Rejection::Signature)
+                }
+            }
         }
     }
 
-    pub(super) async fn current(&self, now: UnixSeconds) -> Result<Arc<KeySet>, KeyError> {
-        match &self.source {
-            Source::Plain(keys) => Ok(Arc::clone(keys)),
-            Source::Stored(stored, load) => {
-                self.keys.current(now, || read(stored.clone(), load)).await
+    /// Whether other keys could verify what these do not: a secret has no name, a published key has one.
+    pub(super) fn may_be_outdated(&self, rejection: Rejection) -> bool {
+        match self {
+            Self::Shared(_) => rejection == Rejection::Signature,
+            Self::Public(_) => rejection == Rejection::UnknownKey,
+        }
+    }
+}
+
+/// The keys of one issuer.
+pub(super) enum Keys {
+    /// Of a secret that the configuration holds.
+    Plain(Arc<KeySet>),
+    /// Of a source that is asked when they are needed.
+    Loaded(Box<Loaded>),
+}
+
+pub(super) struct Loaded {
+    source: Source,
+    held: Refreshed<KeySet, KeyError>,
+}
+
+enum Source {
+    Stored(StoredSecret, LoadSecret),
+    Published {
+        issuer: Arc<str>,
+        setting: JwksSetting,
+        egress: Arc<Egress>,
+    },
+}
+
+impl Keys {
+    /// The keys of an issuer that signs with HS256.
+    pub(super) fn shared(setting: &SecretSetting, load: &LoadSecret) -> Self {
+        match setting {
+            // A short one is refused when the configuration is read; here it would verify nothing.
+            SecretSetting::Plain(secret) => Self::Plain(Arc::new(KeySet::Shared(
+                Hs256Key::new(secret).into_iter().collect(),
+            ))),
+            SecretSetting::Stored(stored) => {
+                let source = Source::Stored(stored.clone(), Arc::clone(load));
+                Self::loaded(source)
             }
+        }
+    }
+
+    /// The keys that an issuer publishes.
+    pub(super) fn published(
+        issuer: &Arc<str>,
+        setting: &JwksSetting,
+        egress: &Arc<Egress>,
+    ) -> Self {
+        let source = Source::Published {
+            issuer: Arc::clone(issuer),
+            setting: setting.clone(),
+            egress: Arc::clone(egress),
+        };
+        Self::loaded(source)
+    }
+
+    fn loaded(source: Source) -> Self {
+        let held = Refreshed::new(POLICY);
+        Self::Loaded(Box::new(Loaded { source, held }))
+    }
+
+    pub(super) async fn current(&self, now: UnixSeconds) -> Result<Arc<KeySet>, KeyError> {
+        match self {
+            Self::Plain(keys) => Ok(Arc::clone(keys)),
+            Self::Loaded(loaded) => loaded.held.current(now, || loaded.source.load()).await,
         }
     }
 
@@ -85,30 +161,52 @@ impl Hs256Keys {
         outdated: &Arc<KeySet>,
         now: UnixSeconds,
     ) -> Option<Arc<KeySet>> {
-        match &self.source {
-            Source::Plain(_) => None,
-            Source::Stored(stored, load) => {
-                self.keys
-                    .newer(outdated, now, || read(stored.clone(), load))
+        match self {
+            Self::Plain(_) => None,
+            Self::Loaded(loaded) => {
+                loaded
+                    .held
+                    .newer(outdated, now, || loaded.source.load())
                     .await
             }
         }
     }
 
+    /// Whether the last load failed and there are no keys to fall back on.
     pub(super) fn is_missing(&self) -> bool {
-        self.keys.is_missing()
+        matches!(self, Self::Loaded(loaded) if loaded.held.is_missing())
     }
 }
 
-fn read(stored: StoredSecret, load: &LoadSecret) -> BoxFuture<'static, Result<KeySet, KeyError>> {
-    let versions = load(stored);
-    Box::pin(async move { key_set(&versions.await?) })
+impl Source {
+    fn load(&self) -> BoxFuture<'static, Result<KeySet, KeyError>> {
+        match self {
+            Self::Stored(stored, load) => {
+                let versions = load(stored.clone());
+                Box::pin(async move { shared_keys(&versions.await?) })
+            }
+            Self::Published {
+                issuer,
+                setting,
+                egress,
+            } => Box::pin(discovery::load(
+                Arc::clone(issuer),
+                setting.clone(),
+                Arc::clone(egress),
+            )),
+        }
+    }
 }
 
-fn key_set(versions: &SecretVersions) -> Result<KeySet, KeyError> {
-    let current = Hs256Key::new(&versions.current)
-        .ok_or_else(|| KeyError::Unusable(format!("it is shorter than {MIN_HS256_BYTES} bytes")))?;
+fn shared_keys(versions: &SecretVersions) -> Result<KeySet, KeyError> {
+    let current = Hs256Key::new(&versions.current).ok_or_else(|| {
+        KeyError::Unusable(format!(
+            "the secret is shorter than {MIN_HS256_BYTES} bytes"
+        ))
+    })?;
     // A previous version that is too short is one that was never accepted.
     let previous = versions.previous.as_ref().and_then(Hs256Key::new);
-    Ok(std::iter::once(current).chain(previous).collect())
+    Ok(KeySet::Shared(
+        std::iter::once(current).chain(previous).collect(),
+    ))
 }

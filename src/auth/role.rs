@@ -45,6 +45,9 @@ pub enum RoleError {
     /// The token does not list the requested role.
     #[error("role_not_allowed: the token does not list the requested role")]
     NotListed,
+    /// The registry knows the caller, and gives it no credentials.
+    #[error("role_not_allowed: the registry gives this caller no credentials")]
+    Registry,
     /// The operator does not allow the role.
     #[error("role_not_allowed: roles.allow does not match the role")]
     NotAllowed,

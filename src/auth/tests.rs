@@ -43,12 +43,23 @@ fn no_stored_secrets() -> LoadSecret {
     Arc::new(|_| Box::pin(async { Err(SecretError::Unusable("there is none".to_owned())) }))
 }
 
+/// To wherever the configuration names: nowhere, if all its issuers have secrets.
+fn egress(config: &Config) -> Arc<Egress> {
+    let destinations = config
+        .auth
+        .issuers
+        .iter()
+        .flat_map(IssuerSection::destinations);
+    Arc::new(Egress::new(&config.server.egress, destinations))
+}
+
 fn authenticator_with(roles: &Value) -> Authenticator {
     let config = config(roles);
     Authenticator::new(
         &config.auth,
         &config.server,
         &config.roles,
+        &egress(&config),
         clock(),
         &no_stored_secrets(),
     )
@@ -151,13 +162,11 @@ async fn what_the_rules_allow_is_accepted() {
 #[tokio::test]
 async fn claims_that_are_missing_or_wrong_are_refused() {
     let refused: Vec<(Value, Rejection)> = vec![
-        (
-            without("iss"),
-            Rejection::Claims("not strict JSON with an issuer"),
-        ),
+        (without("iss"), Rejection::Issuer),
+        (with(json!({ "iss": null })), Rejection::Issuer),
         (
             with(json!({ "iss": ["quilt-frontend"] })),
-            Rejection::Claims("not strict JSON with an issuer"),
+            Rejection::Claims("not strict JSON, or an issuer that is no text"),
         ),
         (with(json!({ "iss": "Quilt-frontend" })), Rejection::Issuer),
         (with(json!({ "iss": "quilt-frontend " })), Rejection::Issuer),
@@ -202,6 +211,21 @@ async fn claims_that_are_missing_or_wrong_are_refused() {
         ),
         (with(json!({ "exp": NOW - 30 })), Rejection::Expired),
         (with(json!({ "exp": 0 })), Rejection::Expired),
+        (without("aud"), Rejection::Audience),
+        (with(json!({ "aud": null })), Rejection::Audience),
+        (without("exp"), Rejection::Claims("there is no `exp`")),
+        (
+            with(json!({ "exp": null })),
+            Rejection::Claims("there is no `exp`"),
+        ),
+        (
+            without("sub"),
+            Rejection::Claims("`sub` is not 1 to 256 printable characters"),
+        ),
+        (
+            with(json!({ "sub": null })),
+            Rejection::Claims("`sub` is not 1 to 256 printable characters"),
+        ),
         (
             with(json!({ "nbf": NOW + 31 })),
             Rejection::Claims("`nbf` is in the future"),
@@ -241,16 +265,11 @@ async fn claims_that_are_missing_or_wrong_are_refused() {
 #[tokio::test]
 async fn claims_of_a_wrong_type_or_range_are_refused() {
     let wrong = [
-        without("aud"),
-        without("exp"),
-        without("sub"),
         with(json!({ "aud": 1 })),
         with(json!({ "aud": [1] })),
         with(json!({ "aud": ["quilt-mcp-server", 1] })),
         with(json!({ "aud": { "0": "quilt-mcp-server" } })),
-        with(json!({ "aud": null })),
         with(json!({ "sub": 7 })),
-        with(json!({ "sub": null })),
         with(json!({ "exp": "1795003600" })),
         with(json!({ "exp": u64::MAX })),
         with(json!({ "exp": 1_u64 << 40 })),
@@ -323,7 +342,7 @@ async fn payloads_must_be_strict_json() {
         let token = key(SECRET).sign(HEADER.as_bytes(), payload);
         assert_eq!(
             rejection(judge(&token).await),
-            Rejection::Claims("not strict JSON with an issuer"),
+            Rejection::Claims("not strict JSON, or an issuer that is no text"),
             "{}",
             String::from_utf8_lossy(payload)
         );
@@ -452,7 +471,7 @@ fn an_issuer_s_rules_refuse_another_s_token_whatever_key_made_it() {
     let bearer = BearerToken::parse(sign(&claims()).as_bytes()).unwrap();
     let unverified = UnverifiedClaims::parse(&bearer).unwrap();
     let config = config(&json!({}));
-    let keys = vec![key(SECRET)];
+    let keys = KeySet::Shared(vec![key(SECRET)]);
     let rules = |index: usize| {
         let mut rules = Rules::from_config(&config.auth.issuers[index], &config.server);
         rules.audience = "quilt-mcp-server".to_owned();
@@ -759,6 +778,7 @@ fn stored(
         &config.auth,
         &config.server,
         &config.roles,
+        &egress(&config),
         Clock::from_fn(now),
         &load,
     );
@@ -892,6 +912,189 @@ async fn a_stored_secret_that_is_too_short_verifies_nothing() {
     assert!(Hs256Key::new(&SecretString::from("")).is_none());
     assert!(Hs256Key::new(&SecretString::from("x".repeat(31))).is_none());
     assert!(Hs256Key::new(&SecretString::from("x".repeat(32))).is_some());
+}
+
+/// A server that publishes a key set, which a test changes, and counts who asks. `None`: it is down.
+struct Publisher {
+    url: String,
+    set: Arc<Mutex<Option<Value>>>,
+    fetches: Arc<AtomicU32>,
+}
+
+impl Publisher {
+    async fn start(keys: &[Value]) -> Self {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let set = Arc::new(Mutex::new(Some(json!({ "keys": keys }))));
+        let fetches = Arc::new(AtomicU32::new(0));
+        let (answer, count) = (Arc::clone(&set), Arc::clone(&fetches));
+        #[expect(clippy::disallowed_methods, reason = "another server's side")]
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                count.fetch_add(1, Relaxed);
+                let set = answer.lock().unwrap().clone();
+                let (status, body) = match set {
+                    Some(set) => ("200 OK", set.to_string()),
+                    None => ("503 Service Unavailable", String::new()),
+                };
+                let length = body.len();
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, set, fetches }
+    }
+
+    fn publish(&self, keys: &[Value]) {
+        *self.set.lock().unwrap() = Some(json!({ "keys": keys }));
+    }
+
+    fn go_down(&self) {
+        *self.set.lock().unwrap() = None;
+    }
+
+    fn fetches(&self) -> u32 {
+        self.fetches.load(Relaxed)
+    }
+
+    fn authenticator(&self, now: fn() -> std::time::SystemTime) -> Authenticator {
+        let document = json!({ "auth": { "issuers": [{
+            "issuer": "quilt-frontend", "audience": "quilt-mcp-server", "jwks": self.url,
+        }] } });
+        let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+        let clock = Clock::from_fn(now);
+        let load = no_stored_secrets();
+        Authenticator::new(
+            &config.auth,
+            &config.server,
+            &config.roles,
+            &egress(&config),
+            clock,
+            &load,
+        )
+    }
+}
+
+fn published(pair: &ring::signature::EcdsaKeyPair, key_id: &str, subject: &str) -> String {
+    let claims = with(json!({ "sub": subject, "exp": NOW + 80_000 }));
+    jwk::tests::sign_claims(pair, &json!({ "alg": "ES256", "kid": key_id }), &claims)
+}
+
+#[tokio::test]
+async fn a_published_key_that_is_new_is_found_and_one_that_is_dropped_is_trusted_no_longer() {
+    let (now, pass) = hand_clock!(pass);
+    let ((old, old_key), (new, new_key)) = (
+        jwk::tests::es256(Some("old")),
+        jwk::tests::es256(Some("new")),
+    );
+    let publisher = Publisher::start(std::slice::from_ref(&old_key)).await;
+    let authenticator = publisher.authenticator(now);
+    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let (by_old, by_new) = (
+        published(&old, "old", "alice"),
+        published(&new, "new", "alice"),
+    );
+    assert_eq!(publisher.fetches(), 0);
+    for _ in 0..10 {
+        assert!(judge(&by_old).await.is_ok());
+    }
+    publisher.publish(&[old_key, new_key.clone()]);
+    assert_eq!(
+        rejection(judge(&by_new).await),
+        Rejection::UnknownKey,
+        "cooling down"
+    );
+    assert_eq!(publisher.fetches(), 1);
+    pass(30);
+    assert!(judge(&by_new).await.is_ok());
+    assert!(judge(&by_old).await.is_ok());
+    assert_eq!(publisher.fetches(), 2);
+    // A storm of names that nobody has costs one fetch in each span.
+    for _ in 0..2 {
+        let before = publisher.fetches();
+        pass(30);
+        let storm = (0..100).map(|n| published(&new, &format!("made-up-{n}"), "mallory"));
+        for token in storm {
+            assert_eq!(rejection(judge(&token).await), Rejection::UnknownKey);
+        }
+        assert_eq!(publisher.fetches(), before + 1);
+    }
+    // A good name with a bad signature is no reason to ask.
+    let before = publisher.fetches();
+    pass(30);
+    assert_eq!(
+        rejection(judge(&published(&old, "new", "mallory")).await),
+        Rejection::Signature
+    );
+    assert_eq!(publisher.fetches(), before);
+    // The token was verified a moment ago, and its key is good no more.
+    publisher.publish(&[new_key]);
+    assert!(judge(&by_old).await.is_ok(), "for five minutes");
+    pass(300);
+    assert_eq!(rejection(judge(&by_old).await), Rejection::UnknownKey);
+    assert!(judge(&by_new).await.is_ok());
+}
+
+#[tokio::test]
+async fn published_keys_serve_through_an_outage_and_not_for_ever() {
+    let (now, pass) = hand_clock!(pass);
+    let (pair, key) = jwk::tests::es256(Some("a"));
+    let publisher = Publisher::start(std::slice::from_ref(&key)).await;
+    let authenticator = publisher.authenticator(now);
+    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let token = published(&pair, "a", "alice");
+    publisher.go_down();
+    assert!(matches!(
+        judge(&token).await,
+        Err(AuthError::Unavailable(KeyError::Unavailable(_)))
+    ));
+    assert!(authenticator.ailment().is_some());
+    publisher.publish(std::slice::from_ref(&key));
+    assert!(judge(&token).await.is_ok(), "the next call recovers");
+    publisher.go_down();
+    pass(300);
+    assert!(
+        judge(&token).await.is_ok(),
+        "the last known good ones serve"
+    );
+    let before = publisher.fetches();
+    pass(29);
+    assert!(judge(&token).await.is_ok());
+    assert_eq!(
+        publisher.fetches(),
+        before,
+        "and are not asked for at every call"
+    );
+    pass(3_300);
+    assert!(
+        matches!(judge(&token).await, Err(AuthError::Unavailable(_))),
+        "not for ever"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_is_judged_anew_when_its_time_or_the_clock_says_so() {
+    let (now, pass) = hand_clock!(pass);
+    let (store, authenticator) = stored(versions(SECRET, None), now);
+    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let token = sign(&with(json!({ "exp": NOW + 100, "nbf": NOW })));
+    let first = judge(&token).await.unwrap().principal;
+    let again = judge(&token).await.unwrap().principal;
+    assert!(Arc::ptr_eq(&first, &again), "remembered");
+    // One character of difference is another token.
+    let (rest, last) = token.split_at(token.len() - 1);
+    let other = format!("{rest}{}", if last == "A" { "E" } else { "A" });
+    assert!(judge(&other).await.is_err());
+    pass(129);
+    assert!(judge(&token).await.is_ok(), "within the leeway");
+    pass(1);
+    assert_eq!(rejection(judge(&token).await), Rejection::Expired);
+    assert_eq!(store.reads.load(Relaxed), 1);
 }
 
 #[tokio::test]

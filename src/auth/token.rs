@@ -6,13 +6,23 @@
 
 use std::fmt;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_URL_SAFE_NO_PAD,
+};
 use http::{HeaderMap, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{AuthError, Rejection};
 use crate::json;
+
+/// base64url with padding or without: what an Application Load Balancer writes.
+const PADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16_384;
@@ -61,6 +71,36 @@ impl BearerToken {
     }
 }
 
+impl BearerToken {
+    /// The SHA-256 of the token: what it is known by where it must not be kept.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let digest = ring::digest::digest(&ring::digest::SHA256, self.0.expose_secret().as_bytes());
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest.as_ref());
+        fingerprint
+    }
+
+    /// Whether it is a compact JWS, well-formed or not: three parts, of which the first begins like an object in
+    /// base64url. What is none is opaque: it means something to whoever issued it, and to nobody else.
+    pub(super) fn is_signed(&self) -> bool {
+        let text = self.0.expose_secret();
+        // `{` is `e` and the first two bits of the next character.
+        let begins = matches!(
+            text.as_bytes(),
+            [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..]
+        );
+        begins && text.split('.').count() == 3
+    }
+
+    /// The token, for whoever issued it.
+    pub(super) fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+/// The SHA-256 of a token.
+pub(super) type Fingerprint = [u8; 32];
+
 /// RFC 9110, section 11.2.
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
@@ -79,12 +119,13 @@ impl fmt::Debug for BearerToken {
 /// The parts of a token, well-formed and unproven.
 pub struct UnverifiedClaims {
     pub(super) algorithm: String,
-    /// What the signature covers: the first two parts as they came, with the dot between them.
-    pub(super) signed: SecretString,
+    pub(super) key_id: Option<String>,
+    /// The first two parts as they came, with the dot between them.
+    signed: SecretString,
     pub(super) signature: Vec<u8>,
     /// The payload's JSON: strict, an object.
     pub(super) payload: Vec<u8>,
-    issuer: String,
+    issuer: Option<String>,
 }
 
 /// The members of a JOSE header that say something to us: RFC 7515, section 4.1. Others, among them every way to bring
@@ -93,8 +134,7 @@ pub struct UnverifiedClaims {
 struct Header {
     alg: String,
     typ: Option<String>,
-    #[serde(default, rename = "kid")]
-    _kid: Option<String>,
+    kid: Option<String>,
     #[serde(default, deserialize_with = "present")]
     crit: bool,
     #[serde(default, deserialize_with = "present")]
@@ -108,13 +148,32 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 
 #[derive(Deserialize)]
 struct IssuerOnly {
-    iss: String,
+    iss: Option<String>,
 }
 
 impl UnverifiedClaims {
     /// Takes a token apart.
     pub fn parse(token: &BearerToken) -> Result<Self, Rejection> {
-        let text = token.0.expose_secret();
+        // Without padding, without stray bits: one text for one value.
+        let (token, _) = Self::take_apart(token.0.expose_secret(), &BASE64_URL_SAFE_NO_PAD)?;
+        token.with_issuer()
+    }
+
+    /// Takes a load balancer's token apart, whose parts may be padded. Its header comes along: strict JSON.
+    pub(super) fn parse_padded(token: &[u8]) -> Result<(Self, Vec<u8>), Rejection> {
+        let text = std::str::from_utf8(token)
+            .ok()
+            .filter(|text| text.len() <= MAX_TOKEN_BYTES);
+        let text = text.ok_or(Rejection::Malformed("longer than 16 KiB, or no text"))?;
+        let (token, header) = Self::take_apart(text, &PADDED)?;
+        Ok((token.with_issuer()?, header))
+    }
+
+    /// A compact JWS, whatever its payload is, and the JSON of its header: RFC 7515, section 5.2.
+    pub(super) fn take_apart(
+        text: &str,
+        encoding: &GeneralPurpose,
+    ) -> Result<(Self, Vec<u8>), Rejection> {
         let (signed, signature) = text
             .rsplit_once('.')
             .ok_or(Rejection::Malformed("not three parts"))?;
@@ -122,12 +181,12 @@ impl UnverifiedClaims {
             .split_once('.')
             .ok_or(Rejection::Malformed("not three parts"))?;
         let decode = |part: &str| {
-            // Without padding, without stray bits: one text for one value.
-            let decoded = BASE64_URL_SAFE_NO_PAD.decode(part);
+            let decoded = encoding.decode(part);
             decoded.map_err(|_| Rejection::Malformed("a part is not base64url"))
         };
-        let header: Header = json::read(&decode(header)?)
-            .map_err(|_| Rejection::Header("not a strict JOSE header"))?;
+        let header_json = decode(header)?;
+        let header: Header =
+            json::read(&header_json).map_err(|_| Rejection::Header("not a strict JOSE header"))?;
         if header.crit || header.b64 {
             return Err(Rejection::Header("`crit` and `b64` are not supported"));
         }
@@ -139,21 +198,35 @@ impl UnverifiedClaims {
         if !typed {
             return Err(Rejection::Header("`typ` is not JWT or at+jwt"));
         }
-        let payload = decode(payload)?;
-        let IssuerOnly { iss } = json::read(&payload)
-            .map_err(|_| Rejection::Claims("not strict JSON with an issuer"))?;
-        Ok(Self {
+        let token = Self {
             algorithm: header.alg,
+            key_id: header.kid,
             signed: signed.into(),
             signature: decode(signature)?,
-            payload,
+            payload: decode(payload)?,
+            issuer: None,
+        };
+        Ok((token, header_json))
+    }
+
+    /// The same, its payload read as far as the issuer: RFC 7519, section 7.2.
+    fn with_issuer(self) -> Result<Self, Rejection> {
+        let IssuerOnly { iss } = json::read(&self.payload)
+            .map_err(|_| Rejection::Claims("not strict JSON, or an issuer that is no text"))?;
+        Ok(Self {
             issuer: iss,
+            ..self
         })
     }
 
-    /// What the token says of its issuer: good for choosing who judges it, and for nothing else.
-    pub fn unverified_issuer(&self) -> &str {
-        &self.issuer
+    /// What the token says of its issuer, if anything: good for choosing who judges it, and for nothing else.
+    pub fn unverified_issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// What the signature covers.
+    pub(super) fn signed(&self) -> &[u8] {
+        self.signed.expose_secret().as_bytes()
     }
 }
 

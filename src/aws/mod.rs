@@ -61,6 +61,9 @@ impl Aws {
                 context.trail().note_role_session(assumed.session_name());
                 Ok(Session::of_role(assumed, shared))
             }
+            // Only their giver can replace them: the next request asks for new ones.
+            Authority::Given(_) if refused.is_some() => Err(AwsError::Expired.into()),
+            Authority::Given(given) => Ok(Session::of_given(Arc::clone(given), shared)),
             Authority::Process => Ok(Session::of_process(shared)),
         }
     }
@@ -82,6 +85,7 @@ impl Aws {
         };
         match call(session.clone()).await {
             Err(AwsError::Expired) => {
+                session.note_refused();
                 let renewed = self.session_after(Some(&session), context).await?;
                 Ok(call(renewed).await?)
             }

@@ -115,6 +115,13 @@ pub enum EgressError {
     Broken,
 }
 
+impl EgressError {
+    /// Whether the next attempt may succeed without anybody mending the configuration.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Self::Forbidden(_) | Self::Untrusted(_))
+    }
+}
+
 impl Egress {
     /// A dialer for the destinations of `named`, which are the URLs that the configuration names, and those that
     /// `section` adds.

@@ -134,7 +134,7 @@ fn modern_methods_answer() {
             (&list["resultType"], &list["cacheScope"]),
             (&json!("complete"), &json!("private"))
         );
-        assert_eq!(list["tools"].as_array().unwrap().len(), 4);
+        assert_eq!(list["tools"].as_array().unwrap().len(), 5);
         let call = ask_modern(
             &caller,
             "tools/call",

@@ -40,9 +40,9 @@ struct WhoAmI {
     subject: Option<String>,
     /// The issuer of the verified token; null without one.
     issuer: Option<String>,
-    /// Where the call comes from and how it was authenticated: web-jwt, web-unauthenticated, desktop-stdio.
+    /// Where the call comes from and how it was authenticated: web-jwt, web-bearer, web-unauthenticated, desktop-stdio.
     environment: String,
-    /// How the caller proved its identity: jwt; null if it did not.
+    /// How the caller proved its identity: jwt, bearer; null if it did not.
     scheme: Option<String>,
     /// The ARN of the AWS role that calls act as; null without one.
     role: Option<String>,
@@ -64,9 +64,16 @@ fn describe(context: &RuntimeContext) -> WhoAmI {
             Environment::DesktopStdio => "desktop-stdio",
             Environment::WebUnauthenticated => "web-unauthenticated",
             Environment::WebJwt => "web-jwt",
+            Environment::WebBearer => "web-bearer",
         }
         .to_owned(),
-        scheme: context.scheme().map(|Scheme::Jwt| "jwt".to_owned()),
+        scheme: context.scheme().map(|scheme| {
+            match scheme {
+                Scheme::Jwt => "jwt",
+                Scheme::Bearer => "bearer",
+            }
+            .to_owned()
+        }),
         role: context.role().map(|role| role.arn().to_string()),
         expires_at: principal.and_then(|principal| rfc3339(principal.expires_at())),
     }

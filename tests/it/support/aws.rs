@@ -75,6 +75,39 @@ impl World {
         aws_sdk_secretsmanager::Client::from_conf(config)
     }
 
+    /// Temporary credentials of a role, as a Quilt registry gives them.
+    pub async fn role_credentials(&self, role: &str) -> serde_json::Value {
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(Credentials::new(
+                &self.credentials["AWS_ACCESS_KEY_ID"],
+                &self.credentials["AWS_SECRET_ACCESS_KEY"],
+                None,
+                None,
+                "test",
+            ))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        let request = aws_sdk_sts::Client::from_conf(config)
+            .assume_role()
+            .role_arn(role)
+            .role_session_name("registry")
+            .source_identity("registry");
+        let given = request.send().await.unwrap().credentials.unwrap();
+        let end = given
+            .expiration
+            .fmt(aws_sdk_sts::primitives::DateTimeFormat::DateTime)
+            .unwrap();
+        serde_json::json!({
+            "AccessKeyId": given.access_key_id,
+            "SecretAccessKey": given.secret_access_key,
+            "SessionToken": given.session_token,
+            "Expiration": end,
+        })
+    }
+
     /// A new secret; gives its ARN.
     pub async fn create_secret(&self, name: &str, value: &str) -> String {
         let made = self

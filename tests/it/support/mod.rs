@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod fault;
 pub mod front_door;
+pub mod issuer;
 pub mod runtime_api;
 pub mod server;
 pub mod token;
@@ -11,6 +12,7 @@ use std::{future::Future, time::Duration};
 
 pub use aws::{World, world};
 pub use front_door::{FrontDoor, Request};
+pub use issuer::{Issuer, Trouble};
 pub use runtime_api::{Function, Invocation};
 pub use server::Setup;
 pub use token::claims;

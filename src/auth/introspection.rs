@@ -1,0 +1,148 @@
+//! An authorization server that is asked whether a token is good: RFC 7662.
+//!
+//! Owns [`Introspection`]. In comes a token; the server's answer has the claims, judged by the same rules as those of a
+//! signed token. What it does not say of times holds no longer than an answer serves.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    AuthError, BearerToken, Judged, KeyError, LoadSecret, Principal, Proof, Rejection, Rules,
+    VerifiedClaims,
+    asked::{Answer, Asked},
+    secret::KeptSecret,
+};
+use crate::{
+    clock::UnixSeconds,
+    config::{Bounded, FetchUrl, IntrospectionSection},
+    egress::{Egress, Fetch},
+    json,
+};
+
+/// How long an answer serves, in seconds, where the configuration does not say.
+const CACHE_SECONDS: u64 = 60;
+
+/// One introspection endpoint.
+pub(super) struct Introspection {
+    url: FetchUrl,
+    client_id: String,
+    client_secret: KeptSecret,
+    serves: u64,
+    egress: Arc<Egress>,
+    asked: Asked,
+}
+
+impl Introspection {
+    /// `None` if the section lacks what a checked configuration has.
+    pub(super) fn from_config(
+        section: &IntrospectionSection,
+        egress: &Arc<Egress>,
+        load: &LoadSecret,
+    ) -> Option<Self> {
+        Some(Self {
+            url: section.url.clone()?,
+            client_id: section.client_id.clone(),
+            client_secret: KeptSecret::from_config(section.client_secret.as_ref()?, load),
+            serves: section.cache_seconds.map_or(CACHE_SECONDS, Bounded::get),
+            egress: Arc::clone(egress),
+            asked: Asked::new(),
+        })
+    }
+
+    /// Judges a token by the server's answer and the issuer's rules.
+    pub(super) async fn judge(
+        &self,
+        token: &BearerToken,
+        rules: &Rules,
+        now: UnixSeconds,
+    ) -> Result<Judged, AuthError> {
+        let secret = self
+            .client_secret
+            .current(now, |_| Ok(()))
+            .await
+            .map_err(KeyError::from)?;
+        let fetch = Fetch {
+            authorization: Some(basic(&self.client_id, &secret)),
+            form: Some(form(token.secret())),
+            ..Fetch::get(self.url.clone())
+        };
+        let (egress, rules, serves) = (Arc::clone(&self.egress), rules.clone(), self.serves);
+        self.asked
+            .verdict(token.fingerprint(), now, || async move {
+                let answer = egress
+                    .fetch(fetch)
+                    .await
+                    .map_err(|error| KeyError::of_egress(&error))?;
+                match answer.status.as_u16() {
+                    200 => verdict(&answer.body, &rules, serves, now),
+                    // Section 2.3: of our own credentials, never of the token.
+                    status @ (400 | 401 | 403) => Err(KeyError::Unusable(format!(
+                        "the introspection endpoint refuses this server: status {status}"
+                    ))),
+                    status => Err(KeyError::Unavailable(format!(
+                        "the introspection endpoint answers with status {status}"
+                    ))),
+                }
+            })
+            .await
+    }
+
+    /// Whether this server's own secret for the endpoint cannot be read.
+    pub(super) fn is_missing(&self) -> bool {
+        self.client_secret.is_missing()
+    }
+}
+
+fn verdict(
+    answer: &[u8],
+    rules: &Rules,
+    serves: u64,
+    now: UnixSeconds,
+) -> Result<Answer, KeyError> {
+    #[derive(Deserialize)]
+    struct Status {
+        active: bool,
+    }
+    let Ok(Status { active }) = json::read(answer) else {
+        return Err(KeyError::Unavailable(
+            "the introspection endpoint's answer is not what it should be".to_owned(),
+        ));
+    };
+    if !active {
+        return Ok(Answer::refused(Rejection::Refused, now));
+    }
+    let until = now + serves;
+    Ok(match VerifiedClaims::vouched(answer, rules, until, now) {
+        Ok(claims) => {
+            let principal = Arc::new(Principal::new(claims));
+            let until = until.min(principal.expires_at());
+            Answer::good(
+                Judged {
+                    principal,
+                    credentials: None,
+                    proof: Proof::Bearer,
+                },
+                until,
+            )
+        }
+        Err(rejection) => Answer::refused(rejection, now),
+    })
+}
+
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
+fn basic(client_id: &str, secret: &SecretString) -> SecretString {
+    let encode = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(client_id), encode(secret.expose_secret()));
+    format!("Basic {}", BASE64_STANDARD.encode(pair)).into()
+}
+
+fn form(token: &SecretString) -> SecretString {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("token", token.expose_secret())
+        .append_pair("token_type_hint", "access_token");
+    form.finish().into()
+}
