@@ -55,7 +55,7 @@ impl ToolScopes {
         match context.environment() {
             // There is no token, and nobody to get one from.
             Environment::DesktopStdio | Environment::WebUnauthenticated => return None,
-            Environment::WebJwt => {}
+            Environment::WebJwt | Environment::WebBearer => {}
         }
         let of_tool: Vec<&Scope> = self
             .of_tools

@@ -1,7 +1,8 @@
 // The npm client with its own OAuth flow, as a program: does what the first line of its standard input says, and prints
 // one line of what it saw. A plan is `{"mode", "url", "login", "tools": […]}`: connect without a token, sign in as `login`
-// when sent to, and call the tools, signing in again when a call asks for it. With `"resource"` and `"issuer"` beside
-// `"login"`, it gets a token for that resource instead, and prints it. It judges nothing; tests/it/oauth does.
+// when sent to, and call the tools, signing in again when a call asks for it. With `"issuer"` and `"wanted"` (each
+// `{"resource", "scope"}`) beside `"login"`, it gets tokens of the plan's choice instead. It judges nothing; tests/it/oauth
+// does.
 import { createInterface } from 'node:readline';
 
 import {
@@ -152,15 +153,21 @@ async function run() {
   return { seen: { ...seen, asked, refused, registered } };
 }
 
-// The same flow with a resource of the plan's choice.
+// The same flow with resources and scopes of the plan's choice.
 async function obtain() {
   const metadata = await discoverAuthorizationServerMetadata(plan.issuer);
   const clientInformation = await registerClient(plan.issuer, { metadata, clientMetadata });
-  const common = { metadata, clientInformation, resource: new URL(plan.resource) };
+  const given = [];
+  for (const wanted of plan.wanted) given.push(await obtainOne({ metadata, clientInformation }, wanted));
+  return { tokens: given };
+}
+
+async function obtainOne(known, { resource, scope }) {
+  const common = { ...known, resource: new URL(resource) };
   const { authorizationUrl, codeVerifier } = await startAuthorization(plan.issuer, {
     ...common,
     redirectUrl,
-    scope: plan.scope,
+    scope,
   });
   const parameters = await signIn(authorizationUrl, plan.login);
   const given = await exchangeAuthorization(plan.issuer, {
@@ -170,11 +177,11 @@ async function obtain() {
     codeVerifier,
     redirectUri: redirectUrl,
   });
-  return { token: given.access_token };
+  return given.access_token;
 }
 
 try {
-  console.log(JSON.stringify(await (plan.resource ? obtain() : run())));
+  console.log(JSON.stringify(await (plan.wanted ? obtain() : run())));
 } catch (error) {
   console.log(JSON.stringify({ refused: failure(error), steps: { asked, refused, registered } }));
 }

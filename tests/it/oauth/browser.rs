@@ -11,7 +11,7 @@ use super::{
 fn a_page_signs_in_and_calls_and_a_stranger_gets_nothing() {
     limited(async {
         let front = Front::open().await;
-        let authorization = Authorization::start("HS256").await;
+        let authorization = Authorization::start("ES256").await;
         aws::tool("/usr/bin/chromium");
         let mut browser = Program::start("browser.mjs");
         let origins = browser.ask(&json!({})).await;

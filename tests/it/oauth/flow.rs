@@ -15,6 +15,21 @@ fn demanding() -> Setup {
 }
 
 #[test]
+fn the_npm_client_signs_in_by_itself_rs256() {
+    limited(signs_in_by_itself("RS256", "legacy", "2025-11-25"));
+}
+
+#[test]
+fn the_npm_client_signs_in_by_itself_es256() {
+    limited(signs_in_by_itself("ES256", "auto", "2026-07-28"));
+}
+
+#[test]
+fn the_npm_client_signs_in_by_itself_eddsa() {
+    limited(signs_in_by_itself("EdDSA", "auto", "2026-07-28"));
+}
+
+#[test]
 fn the_npm_client_signs_in_by_itself_hs256() {
     limited(signs_in_by_itself("HS256", "auto", "2026-07-28"));
 }
@@ -69,7 +84,7 @@ async fn signs_in_by_itself(algorithm: &str, mode: &str, version: &str) {
 fn what_the_authorization_server_did_not_mean_for_us_is_refused() {
     limited(async {
         let front = Front::open().await;
-        let mut authorization = Authorization::start("HS256").await;
+        let mut authorization = Authorization::start("ES256").await;
         let server = front.lead_to(&authorization, demanding());
         let resource = front.url("/mcp");
         let call = async |token: &str| {
@@ -82,26 +97,30 @@ fn what_the_authorization_server_did_not_mean_for_us_is_refused() {
                 .body(body.to_string());
             answer(request).await
         };
-        let obtain = async |resource: String, scope: &str| -> String {
-            let plan = json!({ "issuer": authorization.issuer, "resource": resource, "scope": scope, "login": "alice" });
-            let said = Program::start("oauth.mjs").ask(&plan).await;
-            said["token"]
-                .as_str()
-                .unwrap_or_else(|| panic!("{said}"))
-                .to_owned()
-        };
-        let good = obtain(resource.clone(), "mcp").await;
-        assert_eq!(call(&good).await.content()["subject"], "alice");
-        // Issued to the same person by the same server, for what is not us.
-        let mut bad = Vec::new();
-        for other in [
+        // Issued to the same person by the same server: for us, for us with other scopes, and for what is not us.
+        let others = [
             "https://other.example.com/mcp",
             &front.url,
             &front.url("/mcp/"),
-        ] {
-            bad.push((other.to_owned(), obtain(other.to_owned(), "mcp").await));
-        }
-        let scopeless = obtain(resource.clone(), "s3:read").await;
+        ];
+        let mut wanted = vec![
+            json!({ "resource": resource, "scope": "mcp" }),
+            json!({ "resource": resource, "scope": "s3:read" }),
+        ];
+        wanted.extend(others.map(|other| json!({ "resource": other, "scope": "mcp" })));
+        let plan = json!({ "issuer": authorization.issuer, "login": "alice", "wanted": wanted });
+        let said = Program::start("oauth.mjs").ask(&plan).await;
+        let token = |at: usize| -> String {
+            let token = said["tokens"][at].as_str();
+            token.unwrap_or_else(|| panic!("{said}")).to_owned()
+        };
+        let (good, scopeless) = (token(0), token(1));
+        assert_eq!(call(&good).await.content()["subject"], "alice");
+        let mut bad: Vec<(String, String)> = others
+            .iter()
+            .zip(2..)
+            .map(|(other, at)| ((*other).to_owned(), token(at)))
+            .collect();
         let claims = json!({
             "iss": authorization.issuer,
             "aud": resource,
