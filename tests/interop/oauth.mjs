@@ -139,7 +139,7 @@ async function run() {
     return connected;
   };
   const { client, wire } = (await connect()) ?? (await connect());
-  const seen = { version: client.getNegotiatedProtocolVersion(), tokens: [tokens.access_token], steps: [] };
+  const seen = { version: client.getNegotiatedProtocolVersion(), steps: [] };
   for (const name of plan.tools) {
     const call = async () => ({ result: await client.callTool({ name, arguments: {} }) });
     try {
@@ -147,7 +147,6 @@ async function run() {
     } catch (error) {
       seen.steps.push({ error: failure(error) });
     }
-    if (seen.tokens.at(-1) !== tokens.access_token) seen.tokens.push(tokens.access_token);
   }
   await client.close();
   return { seen: { ...seen, asked, refused, registered } };
