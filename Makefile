@@ -82,12 +82,20 @@ $(INTEROP)/.installed: tests/interop/package.json tests/interop/package-lock.jso
 	npm ci --silent --prefix tests/interop
 	@touch $@
 
+# The browser of the tests: Debian's package, where there is none yet.
+CHROMIUM := /usr/bin/chromium
+APT := $(if $(filter 0,$(shell id -u)),,sudo -n )apt-get
+$(CHROMIUM):
+	@echo "installing Chromium, which the tests call from"
+	-@$(APT) -qq update && DEBIAN_FRONTEND=noninteractive $(APT) -qq --yes --no-install-recommends install chromium >/dev/null
+	@test -x $@ || { echo "The tests need Chromium at $@, and it could not be installed: please install Debian's package \`chromium\`." >&2; exit 1; }
+
 $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
 .PHONY: interop
-interop: $(INTEROP)/.installed $(VENV)/.test ## Install the official clients, which the tests call with
+interop: $(INTEROP)/.installed $(VENV)/.test $(CHROMIUM) ## Install the official clients and a browser, which the tests call with
 
 CONFORMANCE := $(TARGET)/debug/examples/conformance
 .PHONY: conformance-server

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, IssuerSection, Process},
     door::{self, HostPolicy, Services, Transport},
     egress::Egress,
-    mcp::{Edge, Registry, RegistryError},
+    mcp::{Edge, Registry, RegistryError, ToolScopes},
     telemetry::Metrics,
     tools::{self, Gate, Tool},
 };
@@ -53,6 +53,9 @@ pub enum StartError {
     /// The tools do not fit together.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A scope is asked for something that is no tool: another one may be open that was meant.
+    #[error("auth.toolScopes.{0} names no tool: `rolecall tools` prints their names")]
+    NoSuchTool(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -108,21 +111,25 @@ impl App {
         tools.extend(further);
         let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
         let registry = Registry::new(tools)?;
-        let edge = Arc::new(Edge::new(registry, gate, timeout, metrics.clone()));
-        let is_url = |issuer: &&String| issuer.starts_with("https://");
-        let issuers = config.auth.issuers.iter().map(|section| &section.issuer);
+        let scopes = ToolScopes::from_config(&config.auth);
+        if let Some(pattern) = registry.unmatched(&scopes) {
+            return Err(StartError::NoSuchTool(pattern.to_owned()));
+        }
+        let scopes_supported = scopes.all();
+        let edge = Arc::new(Edge::new(registry, gate, scopes, timeout, metrics.clone()));
         let services = Services {
             authenticator,
             edge,
             aws,
             server: config.server.clone(),
-            authorization_servers: issuers.filter(is_url).cloned().collect(),
+            authorization_servers: config.auth.authorization_servers(),
             required_scopes: config
                 .auth
                 .required_scopes
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            scopes_supported,
             metrics,
             clock,
         };

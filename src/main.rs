@@ -118,6 +118,10 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     let config = Config::load(line.config.as_deref(), &process).map_err(|mistakes| {
         Failure::Usage(format!("the configuration has mistakes:\n{mistakes}"))
     })?;
+    if matches!(command, Command::Check) {
+        // What only the whole can tell, such as a setting for a tool that is none.
+        App::new(&config, &process, Authentication::Off)?;
+    }
     match command {
         Command::Schema => Ok(()),
         Command::Tools => print(&tool_definitions(&config, &process)),

@@ -232,6 +232,17 @@ impl IssuerSection {
         can && self.opaque.unwrap_or(true)
     }
 
+    /// The identifier of the authorization server that clients get this issuer's tokens from, if it is one: an `https`
+    /// URL (`http` on a loopback address) without a query. RFC 8414, section 2.
+    pub fn authorization_server(&self) -> Option<&str> {
+        let judged = matches!(
+            self.judge()?,
+            Judge::Hs256(_) | Judge::Jwks(_) | Judge::Introspection(_)
+        );
+        let url = FetchUrl::parse(&self.issuer).ok()?;
+        (judged && url.url().query().is_none()).then_some(self.issuer.as_str())
+    }
+
     /// What `aud` must hold; empty for a registry, whose tokens have none.
     pub fn audience(&self, server: &ServerSection) -> String {
         self.audience
@@ -370,6 +381,15 @@ impl AlbSection {
 }
 
 impl AuthSection {
+    /// The authorization servers among the issuers: what the resource's metadata names.
+    pub fn authorization_servers(&self) -> Vec<String> {
+        let servers = self.issuers.iter();
+        servers
+            .filter_map(IssuerSection::authorization_server)
+            .map(str::to_owned)
+            .collect()
+    }
+
     pub(super) fn check(&self, server: &ServerSection, mistakes: &mut Mistakes) {
         let mut opaque = None;
         for (index, issuer) in self.issuers.iter().enumerate() {

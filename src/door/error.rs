@@ -54,6 +54,7 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
             ),
             services,
             None,
+            &services.required_scopes.join(" "),
         ),
         AuthError::InvalidToken(_) => challenge(
             refused(
@@ -62,6 +63,7 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
             ),
             services,
             Some("invalid_token"),
+            &services.required_scopes.join(" "),
         ),
         AuthError::InsufficientScope => challenge(
             refused(
@@ -70,6 +72,7 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
             ),
             services,
             Some("insufficient_scope"),
+            &services.required_scopes.join(" "),
         ),
         AuthError::RepeatedAuthorization => refused(
             StatusCode::BAD_REQUEST,
@@ -96,11 +99,22 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
     }
 }
 
-/// Adds `WWW-Authenticate`: RFC 6750, section 3; RFC 9728, section 5.1.
+/// The answer to a call that needs scopes which the token lacks, with all those it needs.
+pub(super) fn insufficient_scope(body: Body, scope: &str, services: &Services) -> Response<Body> {
+    challenge(
+        json(StatusCode::FORBIDDEN, body),
+        services,
+        Some("insufficient_scope"),
+        scope,
+    )
+}
+
+/// Adds `WWW-Authenticate`: RFC 6750, section 3; RFC 9728, section 5.1. Scopes hold no quotes and no backslashes.
 fn challenge(
     mut response: Response<Body>,
     services: &Services,
     error: Option<&str>,
+    scope: &str,
 ) -> Response<Body> {
     let mut parameters = Vec::new();
     if let Some(error) = error {
@@ -109,8 +123,8 @@ fn challenge(
     if let Some(url) = super::metadata::url(services) {
         parameters.push(format!(r#"resource_metadata="{url}""#));
     }
-    if !services.required_scopes.is_empty() {
-        parameters.push(format!(r#"scope="{}""#, services.required_scopes.join(" ")));
+    if !scope.is_empty() {
+        parameters.push(format!(r#"scope="{scope}""#));
     }
     let value = format!("Bearer {}", parameters.join(", "));
     if let Ok(value) = HeaderValue::from_str(value.trim_end()) {

@@ -1,6 +1,6 @@
 //! The layers around every route: request id, access log, panic guard, Host, Origin.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use super::{
     Shared, Transport,
@@ -23,6 +23,10 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 /// Marks a response whose body is a stream, so that it is logged when it ends.
 #[derive(Debug, Clone)]
 pub(super) struct Streamed;
+
+/// How long a request may take: given by the door, where its caller waits no longer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeLeft(pub(super) Duration);
 
 /// Gives the request its trail, and logs it once when it is over, however it ends.
 pub(super) async fn log(
@@ -69,16 +73,38 @@ fn known_method(method: &Method) -> &'static str {
 
 /// What of a path may be logged: unknown ones could hold anything.
 fn known_path(path: &str) -> &'static str {
-    [
-        "/healthz",
-        "/.well-known/oauth-protected-resource/mcp",
-        "/.well-known/oauth-protected-resource",
-        "/mcp/",
-        "/mcp",
-    ]
-    .into_iter()
-    .find(|known| path.ends_with(known))
-    .unwrap_or("(other)")
+    const METADATA: &str = "/.well-known/oauth-protected-resource";
+    // The resource's own path may follow, and ends as other paths do.
+    if path.contains(METADATA) {
+        return METADATA;
+    }
+    ["/healthz", "/mcp/", "/mcp"]
+        .into_iter()
+        .find(|known| path.ends_with(known))
+        .unwrap_or("(other)")
+}
+
+/// Gives up a request whose time is over.
+pub(super) async fn end_in_time(request: Request, next: Next) -> Response<Body> {
+    let Some(TimeLeft(left)) = request.extensions().get().copied() else {
+        return next.run(request).await;
+    };
+    let trail = request.extensions().get::<Arc<Trail>>().cloned();
+    let id = request.extensions().get::<RequestId>().cloned();
+    if let Ok(response) = tokio::time::timeout(left, next.run(request)).await {
+        return response;
+    }
+    if let Some(trail) = trail {
+        trail.note_outcome("out_of_time");
+    }
+    tracing::warn!(
+        request_id = id.as_ref().map(|id| &*id.0),
+        "the function's time is up"
+    );
+    error::refused(
+        StatusCode::GATEWAY_TIMEOUT,
+        "The function's time is up. Ask for less at once, or have its timeout raised.",
+    )
 }
 
 /// Answers for a handler that panicked. The instance lives on.
@@ -135,8 +161,13 @@ pub(super) async fn check_origin(
     if allowed {
         return next.run(request).await;
     }
-    error::refused(
+    let mut refused = error::refused(
         StatusCode::FORBIDDEN,
         "Web pages of this origin may not call this server. Whoever runs it can add it to server.allowedOrigins.",
-    )
+    );
+    // Another page's answer differs, for a cache as well.
+    refused
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("origin"));
+    refused
 }

@@ -68,14 +68,13 @@ async fn answer(
             .get::<AnswerLimit>()
             .map_or(usize::MAX, |limit| limit.0),
     };
-    Ok(respond(
-        Arc::clone(&services.edge)
-            .answer(context, incoming, delivery)
-            .await,
-    ))
+    let reply = Arc::clone(&services.edge)
+        .answer(context, incoming, delivery)
+        .await;
+    Ok(respond(reply, services))
 }
 
-fn respond(reply: Reply) -> Response<Body> {
+fn respond(reply: Reply, services: &Services) -> Response<Body> {
     match reply {
         Reply::Accepted => {
             let mut response = Response::new(Body::empty());
@@ -84,6 +83,9 @@ fn respond(reply: Reply) -> Response<Body> {
         }
         Reply::Cancelled(body) => error::json(StatusCode::OK, body.into()),
         Reply::Json { status, body } => error::json(status, body.into()),
+        Reply::InsufficientScope { scope, body } => {
+            error::insufficient_scope(body.into(), &scope, services)
+        }
         Reply::Stream(messages) => {
             // No `id:` and no `retry:`: a client must not try to resume what nothing remembers.
             let events = messages.map(|message| {

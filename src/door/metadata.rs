@@ -11,7 +11,12 @@ use axum::{
 
 use super::{Services, Shared, error};
 
-/// The document's URL, where there is a document: RFC 9728, section 3.1 inserts the resource's path after the well-known part.
+/// The document's URL, where there is a document.
+///
+/// A client that was told nothing looks where RFC 9728, section 3.1 puts it: between host and path, which for
+/// `https://host/prod/mcp` is `https://host/.well-known/oauth-protected-resource/prod/mcp`. Behind a stage or a base path
+/// no such request reaches us. What is below `publicUrl` does, so that is the URL that challenges name: section 5.1
+/// leaves it to us, and section 3.3 compares only the document's `resource` with what the client called.
 pub(super) fn url(services: &Services) -> Option<String> {
     let public = services.server.public_url.as_ref()?;
     let document = format!(
@@ -40,8 +45,8 @@ pub(super) async fn handle(State(shared): State<Shared>) -> Response<Body> {
         "bearer_methods_supported": ["header"],
         "resource_name": "Rolecall",
     });
-    if !services.required_scopes.is_empty() {
-        document["scopes_supported"] = services.required_scopes.clone().into();
+    if !services.scopes_supported.is_empty() {
+        document["scopes_supported"] = services.scopes_supported.clone().into();
     }
     error::json(StatusCode::OK, document.to_string().into())
 }

@@ -17,6 +17,9 @@ mod origin;
 mod stdio;
 mod tcp;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware, routing};
@@ -52,6 +55,8 @@ pub struct Services {
     pub authorization_servers: Vec<String>,
     /// The scopes that every call needs, which challenges name.
     pub required_scopes: Vec<String>,
+    /// All scopes that any call may need.
+    pub scopes_supported: Vec<String>,
     /// Where failures are counted.
     pub metrics: Metrics,
     /// The time.
@@ -75,7 +80,7 @@ struct Shared {
     origins: Arc<OriginPolicy>,
 }
 
-/// The one router behind the HTTP doors. The layers are listed from the inside to the outside.
+/// The one router behind the HTTP doors.
 pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) -> Router {
     let base = services
         .server
@@ -88,7 +93,7 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
         services,
         transport,
         hosts: Arc::new(hosts),
-        origins: Arc::clone(&origins),
+        origins,
     };
     let routes = Router::new()
         .route("/mcp", routing::any(mcp::handle))
@@ -106,8 +111,19 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
     let routes = if base.is_empty() {
         routes
     } else {
-        Router::new().nest(&base, routes.clone()).merge(routes)
+        // Where RFC 9728 puts the document of a resource with a path, if a front door sends that here.
+        let inserted = format!("/.well-known/oauth-protected-resource{base}/mcp");
+        Router::new()
+            .nest(&base, routes.clone())
+            .merge(routes)
+            .route(&inserted, routing::get(metadata::handle))
     };
+    layered(routes, shared)
+}
+
+/// The layers around all routes, from the inside to the outside.
+fn layered(routes: Router<Shared>, shared: Shared) -> Router {
+    let origins = Arc::clone(&shared.origins);
     routes
         .fallback(|| async {
             error::plain(
@@ -121,6 +137,9 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
                 "This path answers GET only.",
             )
         })
+        // Inside of CORS, so that a page can read these failures as any other; the guard outside is for the layers.
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn(layers::end_in_time))
         .layer(origins.cors())
         .layer(middleware::from_fn_with_state(
             shared.clone(),

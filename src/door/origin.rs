@@ -108,7 +108,9 @@ impl OriginPolicy {
                 policy.allows(origin)
             }))
             .allow_methods([Method::GET, Method::POST])
-            // `Mcp-Param-*` has no end: a page may send what it likes, it says nothing by itself.
+            // `Mcp-Param-*` has no end, and `*` would leave out `Authorization`. A page of an allowed origin may send what
+            // any other client may: no header is believed because it came, and without `allow_credentials` the browser
+            // adds nothing of its user's, no cookie of a front door either.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers([
                 HeaderName::from_static("mcp-session-id"),

@@ -87,7 +87,9 @@ where
             match reply {
                 // Who cancelled a request does not read its answer.
                 Reply::Accepted | Reply::Cancelled(_) => {}
-                Reply::Json { body, .. } => drop(outbox.send(body).await),
+                Reply::Json { body, .. } | Reply::InsufficientScope { body, .. } => {
+                    drop(outbox.send(body).await);
+                }
                 Reply::Stream(mut messages) => {
                     while let Some(message) = messages.next().await {
                         if outbox.send(message).await.is_err() {

@@ -117,6 +117,10 @@ impl Edge {
             ))
         })?;
         context.trail().note_tool(tool.name());
+        if let Some(scope) = self.scopes.lacking(context, tool.name()) {
+            context.trail().note_reason("insufficient_scope");
+            return Err(RpcError::insufficient_scope(scope));
+        }
         if let Some(required) = tool
             .required()
             .filter(|required| !declares(params, required))

@@ -18,6 +18,8 @@ pub struct RpcError {
     pub data: Option<Value>,
     /// The status of an HTTP answer that holds nothing else.
     pub status: StatusCode,
+    /// All scopes that the call needs, where the token lacks some: separated by spaces, for the challenge.
+    pub scope: Option<String>,
 }
 
 impl RpcError {
@@ -27,6 +29,7 @@ impl RpcError {
             message: message.into(),
             data: None,
             status,
+            scope: None,
         }
     }
 
@@ -113,6 +116,20 @@ impl RpcError {
     /// The caller gave the request up; nobody waits for this answer.
     pub(super) fn cancelled() -> Self {
         Self::new(-32800, StatusCode::OK, "The client cancelled this request.")
+    }
+
+    /// The token lacks a scope that this call needs: RFC 6750, section 3.1.
+    pub(super) fn insufficient_scope(scope: String) -> Self {
+        let message = format!(
+            "insufficient_scope: a call of this tool needs a token with the scopes: {scope}. Sign in again and ask for them."
+        );
+        // In a batch there is no challenge that could name them.
+        let data = json!({ "error": "insufficient_scope", "scope": scope });
+        Self {
+            data: Some(data),
+            scope: Some(scope),
+            ..Self::new(-32000, StatusCode::FORBIDDEN, message)
+        }
     }
 
     /// A failure before the edge, in JSON-RPC's clothes: 401, 403, 413 …

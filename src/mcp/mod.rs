@@ -13,6 +13,7 @@ mod error;
 mod message;
 mod registry;
 mod reply;
+mod scopes;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use error::RpcError;
 pub use message::{Id, Incoming, Message};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Refusal, Reply};
+pub use scopes::ToolScopes;
 
 use crate::{
     context::RuntimeContext,
@@ -65,22 +67,25 @@ pub struct Delivery {
 pub struct Edge {
     registry: Registry,
     gate: Arc<Gate>,
+    scopes: ToolScopes,
     in_flight: InFlight,
     tool_timeout: Duration,
     metrics: Metrics,
 }
 
 impl Edge {
-    /// An edge that serves these tools, each call as far as `gate` admits it.
+    /// An edge that serves these tools, to callers whose tokens hold these scopes, each call as far as `gate` admits it.
     pub fn new(
         registry: Registry,
         gate: Arc<Gate>,
+        scopes: ToolScopes,
         tool_timeout: Duration,
         metrics: Metrics,
     ) -> Self {
         Self {
             registry,
             gate,
+            scopes,
             in_flight: InFlight::default(),
             tool_timeout,
             metrics,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    RpcError, TTL_MS,
+    RpcError, TTL_MS, ToolScopes,
     envelope::{Era, agree},
     server_info_meta,
 };
@@ -72,6 +72,12 @@ impl Registry {
             legacy_list,
             modern_list,
         })
+    }
+
+    /// The first of `auth.toolScopes` that names no tool.
+    pub fn unmatched<'a>(&self, scopes: &'a ToolScopes) -> Option<&'a str> {
+        let names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+        scopes.unmatched(&names)
     }
 
     pub(super) fn tool(&self, name: &str) -> Option<&Tool> {

@@ -20,6 +20,13 @@ pub enum Reply {
         /// The document.
         body: Bytes,
     },
+    /// The error that a token lacks a scope: a challenge where the transport has them.
+    InsufficientScope {
+        /// All scopes that the call needs, separated by spaces.
+        scope: String,
+        /// The error.
+        body: Bytes,
+    },
     /// Messages one after the other, the answer last.
     Stream(BoxStream<'static, Bytes>),
 }
@@ -50,6 +57,8 @@ pub(super) struct Body {
     id: Option<Id>,
     json: Bytes,
     status: StatusCode,
+    /// What a token must hold for this call.
+    scope: Option<String>,
     cancelled: bool,
 }
 
@@ -71,6 +80,7 @@ impl Body {
             id: Some(id.clone()),
             json: json.into(),
             status: StatusCode::OK,
+            scope: None,
             cancelled: false,
         }
     }
@@ -82,6 +92,7 @@ impl Body {
             message,
             data,
             status,
+            scope,
         } = &refusal.error;
         let id = refusal
             .id
@@ -100,6 +111,7 @@ impl Body {
             id: refusal.id.clone(),
             json: json.into(),
             status: *status,
+            scope: scope.clone(),
             cancelled: false,
         }
     }
@@ -139,13 +151,16 @@ impl Body {
 
 impl From<Body> for Reply {
     fn from(body: Body) -> Self {
-        if body.cancelled {
-            Self::Cancelled(body.json)
-        } else {
-            Self::Json {
+        match body.scope {
+            _ if body.cancelled => Self::Cancelled(body.json),
+            Some(scope) => Self::InsufficientScope {
+                scope,
+                body: body.json,
+            },
+            None => Self::Json {
                 status: body.status,
                 body: body.json,
-            }
+            },
         }
     }
 }

@@ -27,6 +27,7 @@ fn edge() -> Arc<Edge> {
     Arc::new(Edge::new(
         registry,
         Arc::default(),
+        ToolScopes::default(),
         Duration::from_secs(5),
         metrics,
     ))
@@ -44,7 +45,7 @@ async fn call(tool: &str, meta: Value) -> Vec<Value> {
         max_bytes: usize::MAX,
     };
     let messages = match edge.answer(context, incoming, delivery).await {
-        Reply::Json { body, .. } => vec![body],
+        Reply::Json { body, .. } | Reply::InsufficientScope { body, .. } => vec![body],
         Reply::Stream(messages) => messages.collect().await,
         Reply::Accepted | Reply::Cancelled(_) => Vec::new(),
     };

@@ -380,6 +380,9 @@ fn a_public_url_names_the_server() {
             "/.well-known/oauth-protected-resource",
             "/.well-known/oauth-protected-resource/mcp",
             "/prod/.well-known/oauth-protected-resource",
+            "/prod/.well-known/oauth-protected-resource/mcp",
+            // Where a client looks that was told nothing, if the front door lets it through.
+            "/.well-known/oauth-protected-resource/prod/mcp",
         ] {
             let document = get(path, "mcp.example.com").await;
             assert_eq!(document.status, 200, "{path}");

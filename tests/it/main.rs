@@ -28,6 +28,7 @@ mod issuers;
 mod lambda;
 mod leaks;
 mod mcp;
+mod oauth;
 mod permissions;
 mod roles;
 mod stdio;

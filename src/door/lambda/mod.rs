@@ -15,7 +15,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tower::ServiceExt;
 
-use super::{error, layers::RequestId, mcp::AnswerLimit};
+use super::{
+    error,
+    layers::{RequestId, TimeLeft},
+    mcp::AnswerLimit,
+};
 use crate::clock::Clock;
 use event::{BadEvent, FrontDoor, Parsed};
 use response::LambdaResponse;
@@ -76,21 +80,8 @@ async fn answer(
         .extensions_mut()
         .insert(AnswerLimit(front_door.max_answer()));
     let left = time_left(event.context.deadline, clock.unix_millis());
-    let answered = tokio::time::timeout(left, router.oneshot(request));
-    let response = match answered.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        Err(_) => {
-            tracing::warn!(
-                request_id = event.context.request_id,
-                "the function's time is up"
-            );
-            error::refused(
-                StatusCode::GATEWAY_TIMEOUT,
-                "The function's time is up. Ask for less at once, or have its timeout raised.",
-            )
-        }
-    };
+    request.extensions_mut().insert(TimeLeft(left));
+    let Ok(response) = router.oneshot(request).await;
     LambdaResponse::write(front_door, response.map(Body::new)).await
 }
 

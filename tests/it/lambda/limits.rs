@@ -71,14 +71,25 @@ pub(super) async fn held_aws(open: watch::Receiver<bool>) -> String {
 fn a_call_that_runs_out_of_time_is_answered() {
     limited(async {
         let (gate, open) = watch::channel(false);
-        let mut function = Function::start(Setup::new().endpoint(&held_aws(open).await)).await;
-        let call = Request::legacy("whoami", &json!({})).bearer(&token("alice"));
+        let setup = Setup::new()
+            .endpoint(&held_aws(open).await)
+            .with("/server/allowedOrigins", json!(["https://app.example.com"]));
+        let mut function = Function::start(setup).await;
+        let call = Request::legacy("whoami", &json!({}))
+            .bearer(&token("alice"))
+            .header("Origin", "https://app.example.com");
         for door in FrontDoor::ALL {
             // With time to try, and with none. How soon the answer comes, a busy machine decides: here it is waited for.
             for time in [1_000, 400].map(Duration::from_millis) {
                 let event = door.event(&call).to_string();
                 let answer = answered(door, &function.invoke_late(event, time).await);
                 assert_eq!((answer.status, answer.code()), (504, -32000), "{door:?}");
+                // A page can read it.
+                assert_eq!(
+                    answer.header("access-control-allow-origin"),
+                    Some("https://app.example.com"),
+                    "{door:?}"
+                );
             }
             // What needs no AWS is answered however little time there is.
             let event = door.event(&Request::get("/healthz")).to_string();
