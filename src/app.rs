@@ -9,10 +9,10 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::{
-    auth::{Authenticator, LoadSecret},
+    auth::{Authenticator, LoadSecret, RoleChoices},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, Process},
+    config::{Config, HeaderMode, Process},
     door::{self, HostPolicy, Services, Transport},
     mcp::{Edge, Registry, RegistryError},
     telemetry::Metrics,
@@ -74,7 +74,10 @@ impl App {
         authentication: Authentication,
         further: Vec<Tool>,
     ) -> Result<Self, StartError> {
-        if authentication == Authentication::Required && config.auth.issuers.is_empty() {
+        if authentication == Authentication::Required
+            && config.auth.issuers.is_empty()
+            && config.roles.header != HeaderMode::Iam
+        {
             return Err(StartError::NoIssuer);
         }
         let clock = Clock::system();
@@ -89,7 +92,10 @@ impl App {
             metrics.clone(),
         );
         let aws = Arc::new(Aws::new(sdk, broker));
-        let mut tools = tools::native(&aws);
+        // On Lambda, another instance may answer the next call.
+        let choices = RoleChoices::new(&config.roles, process.lambda.is_none(), clock);
+        let choices = Arc::new(choices);
+        let mut tools = tools::native(&aws, &choices);
         tools.extend(further);
         let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
         let edge = Arc::new(Edge::new(Registry::new(tools)?, timeout, metrics.clone()));
@@ -98,6 +104,7 @@ impl App {
                 &config.auth,
                 &config.server,
                 &config.roles,
+                choices,
                 clock,
                 &load,
             )),
@@ -132,6 +139,11 @@ impl App {
         listening: impl FnOnce(SocketAddr),
         ended: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
+        // Signed requests come through front doors only: nobody could call.
+        let authenticator = self.services.authenticator.as_ref();
+        if authenticator.is_some_and(|authenticator| !authenticator.takes_tokens()) {
+            return Err(StartError::NoIssuer);
+        }
         let server = &self.services.server;
         let is_loopback = address.ip().is_loopback();
         if self.services.authenticator.is_none() && !is_loopback {
@@ -197,7 +209,8 @@ pub fn tool_definitions(config: &Config, process: &Process) -> String {
         clock,
         metrics,
     );
-    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)));
+    let choices = Arc::new(RoleChoices::new(&config.roles, false, clock));
+    let tools = tools::native(&Arc::new(Aws::new(sdk, broker)), &choices);
     let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
     definitions.join("\n") + "\n"
 }

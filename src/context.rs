@@ -10,7 +10,7 @@ use std::{future::Future, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    auth::{AuthorizedRole, Caller, Principal},
+    auth::{AuthorizedRole, Caller, Principal, Proof},
     telemetry::Trail,
 };
 
@@ -24,6 +24,8 @@ pub enum Environment {
     WebUnauthenticated,
     /// HTTP, with a verified JWT.
     WebJwt,
+    /// HTTP, signed with AWS credentials, as the front door found: `roles.header` is `iam`.
+    WebRole,
 }
 
 /// How a caller proved its identity.
@@ -32,6 +34,18 @@ pub enum Environment {
 pub enum Scheme {
     /// A signed token.
     Jwt,
+    /// A request signed with AWS credentials (SigV4), whose caller names a role.
+    AssumeRole,
+}
+
+/// What a call may do in AWS: set where a tool is called, from what the tool declares of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Reads. What declares nothing gets no more.
+    #[default]
+    Read,
+    /// All that the role may do.
+    Write,
 }
 
 /// One call's identity. Immutable; shared, never copied into anything that outlives the call.
@@ -40,6 +54,7 @@ pub struct RuntimeContext {
     environment: Environment,
     principal: Option<Arc<Principal>>,
     role: Option<AuthorizedRole>,
+    access: Access,
     request_id: Arc<str>,
     trail: Arc<Trail>,
 }
@@ -66,9 +81,14 @@ pub enum NoIdentity {
     Unauthenticated,
     /// The token carries no role.
     #[error(
-        "Your token carries no AWS role. Ask whoever issues it for a `role_arn` claim, or send X-Quilt-User-Role with a role that it lists."
+        "Your token carries no AWS role, or the one chosen for this session is no longer yours. Ask whoever issues the token for a `role_arn` claim, choose a role that it lists with assume_quilt_user_role, or send that role as X-Quilt-User-Role."
     )]
     NoRole,
+    /// A signed request that names no role: the signature says who calls, and the header as what.
+    #[error(
+        "You signed this request and named no AWS role. Send X-Quilt-User-Role with one that this server lets you name."
+    )]
+    NoRoleNamed,
 }
 
 tokio::task_local! {
@@ -80,9 +100,13 @@ impl RuntimeContext {
     pub fn of_caller(caller: Caller, request_id: Arc<str>, trail: Arc<Trail>) -> Self {
         let Caller { principal, role } = caller;
         Self {
-            environment: Environment::WebJwt,
+            environment: match principal.proof() {
+                Proof::Token => Environment::WebJwt,
+                Proof::Signature => Environment::WebRole,
+            },
             principal: Some(principal),
             role,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -94,6 +118,7 @@ impl RuntimeContext {
             environment: Environment::WebUnauthenticated,
             principal: None,
             role: None,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -105,6 +130,7 @@ impl RuntimeContext {
             environment: Environment::DesktopStdio,
             principal: None,
             role: None,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -127,7 +153,29 @@ impl RuntimeContext {
 
     /// How the caller proved its identity.
     pub fn scheme(&self) -> Option<Scheme> {
-        self.principal.is_some().then_some(Scheme::Jwt)
+        match self.environment {
+            Environment::WebJwt => Some(Scheme::Jwt),
+            Environment::WebRole => Some(Scheme::AssumeRole),
+            Environment::DesktopStdio | Environment::WebUnauthenticated => None,
+        }
+    }
+
+    /// What the call may do in AWS.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The same call, for a tool that needs this access.
+    #[must_use]
+    pub fn with_access(&self, access: Access) -> Self {
+        Self {
+            environment: self.environment,
+            principal: self.principal.clone(),
+            role: self.role.clone(),
+            access,
+            request_id: Arc::clone(&self.request_id),
+            trail: Arc::clone(&self.trail),
+        }
     }
 
     /// The request's id, as in the logs and in the `x-request-id` header.
@@ -143,7 +191,8 @@ impl RuntimeContext {
     /// With whose credentials this call may reach AWS.
     pub fn authority(&self) -> Result<Authority<'_>, NoIdentity> {
         match (self.environment, &self.role) {
-            (Environment::WebJwt, Some(role)) => Ok(Authority::Role(role)),
+            (Environment::WebJwt | Environment::WebRole, Some(role)) => Ok(Authority::Role(role)),
+            (Environment::WebRole, None) => Err(NoIdentity::NoRoleNamed),
             (Environment::WebJwt, None) => Err(NoIdentity::NoRole),
             (Environment::DesktopStdio, _) => Ok(Authority::Process),
             (Environment::WebUnauthenticated, _) => Err(NoIdentity::Unauthenticated),

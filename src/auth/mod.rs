@@ -1,11 +1,14 @@
 //! Who is calling: from an `Authorization` header to a principal and the role it may act as.
 //!
 //! Owns the chain `BearerToken -> UnverifiedClaims -> VerifiedClaims -> Principal -> AuthorizedRole`: each type can be
-//! made only from the one before, so no step can be skipped. In come a request's headers; out goes a [`Caller`], or an
+//! made only from the one before, so no step can be skipped. A request that a front door found signed has a chain of its
+//! own: `SignedRequest -> SignedCaller -> Principal` ([`iam`]). In come a request's headers; out goes a [`Caller`], or an
 //! [`AuthError`] that knows nothing of HTTP. Which issuer judges a token follows from the configuration and the token's
 //! unverified `iss`, never from another issuer's failure.
 
+mod choice;
 mod claims;
+mod iam;
 mod jws;
 mod keys;
 mod principal;
@@ -20,11 +23,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 
+pub use choice::RoleChoices;
 pub use claims::{Rules, SessionTag, VerifiedClaims};
+pub use iam::SignedRequest;
 pub use jws::{Hs256Key, mint};
 pub use keys::KeyError;
-pub use principal::Principal;
-pub use role::{AuthorizedRole, RoleError, RolePolicy, RoleRequest};
+pub use principal::{Principal, Proof, SessionKey};
+pub use role::{AuthorizedRole, RoleError, RolePolicy, RoleRequest, RoleSource};
 pub use token::{BearerToken, MAX_TOKEN_BYTES, UnverifiedClaims};
 
 use crate::{
@@ -33,6 +38,7 @@ use crate::{
         AuthSection, RolesSection, Scope, SecretError, SecretVersions, ServerSection, StoredSecret,
     },
 };
+use iam::IamRules;
 use keys::Hs256Keys;
 
 /// How a stored secret is read: given by the room above, which can reach AWS.
@@ -61,6 +67,12 @@ pub enum AuthError {
     /// The role is not one this caller may act as.
     #[error("{0}")]
     RoleNotAllowed(RoleError),
+    /// A signed request came through a front door that is not configured: it proves nothing.
+    #[error("signed, but the event is not of a front door of roles.iam")]
+    UnknownFrontDoor,
+    /// AWS knows who signed the request, and the operator does not.
+    #[error("caller_not_allowed: no entry of roles.iam.callers matches who signed")]
+    UnknownCaller,
     /// The key to judge the token with cannot be had now.
     #[error("{0}")]
     Unavailable(#[from] KeyError),
@@ -92,12 +104,12 @@ pub enum Rejection {
     Claims(&'static str),
 }
 
-/// A caller whose token was verified.
+/// A caller that was proven.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who it is.
     pub principal: Arc<Principal>,
-    /// The role it acts as, if its token carries one.
+    /// The role it acts as, if it has one.
     pub role: Option<AuthorizedRole>,
 }
 
@@ -105,7 +117,8 @@ pub struct Caller {
 pub struct Authenticator {
     issuers: Vec<Issuer>,
     scopes: Vec<Scope>,
-    roles: RolePolicy,
+    roles: Arc<RoleChoices>,
+    iam: Option<IamRules>,
     clock: Clock,
 }
 
@@ -120,6 +133,7 @@ impl Authenticator {
         auth: &AuthSection,
         server: &ServerSection,
         roles: &RolesSection,
+        choices: Arc<RoleChoices>,
         clock: Clock,
         load: &LoadSecret,
     ) -> Self {
@@ -133,18 +147,49 @@ impl Authenticator {
         Self {
             issuers: auth.issuers.iter().filter_map(issuer).collect(),
             scopes: auth.required_scopes.clone(),
-            roles: RolePolicy::from_config(roles),
+            roles: choices,
+            iam: IamRules::from_config(roles),
             clock,
         }
     }
 
-    /// Proves who sent a request with these headers, and which role it may act as.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
-        let token = BearerToken::from_headers(headers)?.ok_or(AuthError::MissingToken)?;
-        let claims = self.verify(&token).await?;
+    /// Whether a token of some issuer could be accepted: without one, only signed requests can.
+    pub fn takes_tokens(&self) -> bool {
+        !self.issuers.is_empty()
+    }
+
+    /// Proves who sent a request with these headers, which a front door may have found `signed`, and which role it may
+    /// act as. A token comes first: whoever sends one is judged by it, and by nothing else.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        signed: Option<&SignedRequest>,
+    ) -> Result<Caller, AuthError> {
+        match (BearerToken::from_headers(headers)?, &self.iam, signed) {
+            (Some(token), _, _) => self.of_token(&token, headers).await,
+            (None, Some(rules), Some(signed)) => {
+                let principal = rules.judge(signed, self.clock.unix())?;
+                let principal = Arc::new(Principal::of_signature(principal));
+                let requested = RoleRequest::from_headers(headers)?;
+                let role = principal.authorize_role(requested, &self.roles.policy);
+                Ok(Caller {
+                    role: role.map_err(AuthError::RoleNotAllowed)?,
+                    principal,
+                })
+            }
+            (None, _, _) => Err(AuthError::MissingToken),
+        }
+    }
+
+    async fn of_token(
+        &self,
+        token: &BearerToken,
+        headers: &HeaderMap,
+    ) -> Result<Caller, AuthError> {
+        let claims = self.verify(token).await?;
         // Only now may a header say anything: a bad token with a good role header is a bad token.
         let requested = RoleRequest::from_headers(headers)?;
-        let principal = Arc::new(Principal::new(claims));
+        let principal = Arc::new(Principal::of_token(claims, token.fingerprint()));
         if !self
             .scopes
             .iter()
@@ -152,9 +197,16 @@ impl Authenticator {
         {
             return Err(AuthError::InsufficientScope);
         }
-        let role = principal
-            .authorize_role(requested, &self.roles)
-            .map_err(AuthError::RoleNotAllowed)?;
+        let role = match (requested, self.roles.chosen(&principal)) {
+            // A choice that is no longer allowed leaves no role at all, so that nobody acts as another unawares, and
+            // the tool that chooses anew can still be called.
+            (None, Some(chosen)) => principal
+                .authorize_role(Some(chosen), &self.roles.policy)
+                .unwrap_or_default(),
+            (requested, _) => principal
+                .authorize_role(requested, &self.roles.policy)
+                .map_err(AuthError::RoleNotAllowed)?,
+        };
         Ok(Caller { principal, role })
     }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION};
+use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
@@ -58,6 +59,16 @@ impl BearerToken {
             text.ok_or(Rejection::Malformed("not of the token68 alphabet"))?
                 .into(),
         ))
+    }
+}
+
+impl BearerToken {
+    /// The token's SHA-256: tells it from others, and does not give it away.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let mut fingerprint = [0; 32];
+        let text = self.0.expose_secret().as_bytes();
+        fingerprint.copy_from_slice(digest::digest(&digest::SHA256, text).as_ref());
+        fingerprint
     }
 }
 

@@ -21,7 +21,7 @@ use definition::Declaration;
 pub use error::ToolError;
 pub use progress::{Progress, ProgressUpdate};
 
-use crate::aws::Aws;
+use crate::{auth::RoleChoices, aws::Aws, context::Access};
 
 /// What a tool does to the world: MCP's tool annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,20 @@ pub enum Effect {
     ReadLocal,
     /// Reads from AWS.
     Read,
+    /// Changes what holds for the caller's session with this server; reads from AWS.
+    Session,
+    /// Changes what lies in AWS.
+    Write,
+}
+
+impl Effect {
+    /// What a tool of this effect may do in AWS.
+    pub fn access(self) -> Access {
+        match self {
+            Self::ReadLocal | Self::Read | Self::Session => Access::Read,
+            Self::Write => Access::Write,
+        }
+    }
 }
 
 /// What a tool gives back.
@@ -48,6 +62,7 @@ type Run = Box<
 /// A tool.
 pub struct Tool {
     name: String,
+    effect: Effect,
     /// JSON.
     definition: Cow<'static, str>,
     /// How to make the definition anew, if its schemas come from types.
@@ -86,6 +101,7 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
+            effect,
             definition: declaration.definition(),
             declaration: Some(declaration),
             required: None,
@@ -93,7 +109,8 @@ impl Tool {
         }
     }
 
-    /// A tool whose definition is given whole, and whose results are passed on as they are.
+    /// A tool whose definition is given whole, and whose results are passed on as they are. It reads, unless
+    /// [`Tool::with_effect`] says otherwise.
     pub fn raw<F, Fut>(name: &str, definition: &Value, run: F) -> Self
     where
         F: Fn(Box<RawValue>, Progress) -> Fut + Send + Sync + 'static,
@@ -105,6 +122,7 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
+            effect: Effect::Read,
             definition: definition.to_string().into(),
             declaration: None,
             required: None,
@@ -117,6 +135,18 @@ impl Tool {
     pub fn requiring(mut self, capabilities: Value) -> Self {
         self.required = Some(capabilities);
         self
+    }
+
+    /// The same tool, with this effect on the world.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// What it does to the world, and so what its calls may do in AWS.
+    pub fn effect(&self) -> Effect {
+        self.effect
     }
 
     /// The name: 1 to 64 of `[A-Za-z0-9_-]`.
@@ -153,8 +183,8 @@ impl Tool {
 }
 
 /// All native tools.
-pub fn native(aws: &Arc<Aws>) -> Vec<Tool> {
-    let mut tools = session::tools(aws);
+pub fn native(aws: &Arc<Aws>, roles: &Arc<RoleChoices>) -> Vec<Tool> {
+    let mut tools = session::tools(aws, roles);
     tools.extend(quilt::tools(aws));
     tools
 }

@@ -18,9 +18,11 @@
 mod architecture;
 mod auth;
 mod cancellation;
+mod choice;
 mod cli;
 mod faults;
 mod http;
+mod iam;
 mod interop;
 mod isolation;
 mod lambda;

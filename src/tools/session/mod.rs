@@ -1,4 +1,6 @@
-//! The tools that say who is calling: `whoami` and `auth_status`.
+//! The tools that say who is calling, and as which role: `whoami`, `auth_status`, and those of [`role`].
+
+mod role;
 
 use std::sync::Arc;
 
@@ -7,15 +9,17 @@ use serde::Serialize;
 
 use super::{Effect, NoArguments, Progress, Tool, ToolError};
 use crate::{
+    auth::RoleChoices,
     aws::Aws,
     clock::rfc3339,
     context::{Environment, RuntimeContext, Scheme},
 };
 
 /// The tools of this room.
-pub fn tools(aws: &Arc<Aws>) -> Vec<Tool> {
+pub fn tools(aws: &Arc<Aws>, roles: &Arc<RoleChoices>) -> Vec<Tool> {
+    let mut tools = role::tools(aws, roles);
     let aws = Arc::clone(aws);
-    vec![
+    let identity = [
         Tool::new(
             "whoami",
             "Who am I",
@@ -30,23 +34,25 @@ pub fn tools(aws: &Arc<Aws>) -> Vec<Tool> {
             Effect::Read,
             move |NoArguments {}, _: Progress| auth_status(Arc::clone(&aws)),
         ),
-    ]
+    ];
+    tools.splice(0..0, identity);
+    tools
 }
 
 /// Who the server takes the caller for.
 #[derive(Debug, Serialize, JsonSchema)]
 struct WhoAmI {
-    /// The subject of the verified token; null without one.
+    /// The subject of the verified token, or the ARN of who signed the request; null without either.
     subject: Option<String>,
-    /// The issuer of the verified token; null without one.
+    /// The issuer of the verified token, or `aws:iam:` and the account of who signed; null without either.
     issuer: Option<String>,
-    /// Where the call comes from and how it was authenticated: web-jwt, web-unauthenticated, desktop-stdio.
+    /// Where the call comes from and how it was authenticated: web-jwt, web-role, web-unauthenticated, desktop-stdio.
     environment: String,
-    /// How the caller proved its identity: jwt; null if it did not.
+    /// How the caller proved its identity: jwt, assume-role (signed with AWS credentials); null if it did not.
     scheme: Option<String>,
     /// The ARN of the AWS role that calls act as; null without one.
     role: Option<String>,
-    /// When the token expires (RFC 3339, UTC); null without one.
+    /// When the token, or what the signature stands for, expires (RFC 3339, UTC); null without either.
     expires_at: Option<String>,
 }
 
@@ -64,9 +70,16 @@ fn describe(context: &RuntimeContext) -> WhoAmI {
             Environment::DesktopStdio => "desktop-stdio",
             Environment::WebUnauthenticated => "web-unauthenticated",
             Environment::WebJwt => "web-jwt",
+            Environment::WebRole => "web-role",
         }
         .to_owned(),
-        scheme: context.scheme().map(|Scheme::Jwt| "jwt".to_owned()),
+        scheme: context.scheme().map(|scheme| {
+            match scheme {
+                Scheme::Jwt => "jwt",
+                Scheme::AssumeRole => "assume-role",
+            }
+            .to_owned()
+        }),
         role: context.role().map(|role| role.arn().to_string()),
         expires_at: principal.and_then(|principal| rfc3339(principal.expires_at())),
     }
