@@ -267,6 +267,8 @@ fn the_readme_names_every_setting_and_every_tool() {
     for tool in [
         "whoami",
         "auth_status",
+        "get_current_quilt_role",
+        "assume_quilt_user_role",
         "bucket_list",
         "bucket_objects_list",
     ] {

@@ -216,6 +216,12 @@ fn a_front_door_of_the_other_kind_is_not_believed() {
         let door = FrontDoor::HttpApi;
         let answer = send(&function, door, &signed(door, &request, CI)).await;
         assert_eq!(answer.status, 401, "{}", answer.text);
+        // And a REST API's.
+        let rest = json!({ "kind": "function-url", "apiId": "gy415nuibc", "domainName": "gy415nuibc.execute-api.us-east-1.amazonaws.com" });
+        let function = Function::start(setup().with("/roles/iam/frontDoors/1", rest)).await;
+        let door = FrontDoor::RestApi;
+        let answer = send(&function, door, &signed(door, &request, CI)).await;
+        assert_eq!(answer.status, 401, "{}", answer.text);
     });
 }
 

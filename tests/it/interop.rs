@@ -226,6 +226,8 @@ fn check_tools(step: &Step, listed: &Value) {
         [
             "whoami",
             "auth_status",
+            "get_current_quilt_role",
+            "assume_quilt_user_role",
             "bucket_list",
             "bucket_objects_list"
         ]

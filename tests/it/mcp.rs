@@ -93,6 +93,8 @@ fn legacy_methods_answer() {
             [
                 "whoami",
                 "auth_status",
+                "get_current_quilt_role",
+                "assume_quilt_user_role",
                 "bucket_list",
                 "bucket_objects_list"
             ]
@@ -133,7 +135,7 @@ fn modern_methods_answer() {
             (&list["resultType"], &list["cacheScope"]),
             (&json!("complete"), &json!("private"))
         );
-        assert_eq!(list["tools"].as_array().unwrap().len(), 4);
+        assert_eq!(list["tools"].as_array().unwrap().len(), 6);
         let call = ask_modern(
             &caller,
             "tools/call",
