@@ -9,10 +9,10 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::{
-    auth::{Authenticator, LoadSecret},
+    auth::{Authenticator, LoadSecret, RoleChoices},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, IssuerSection, Process},
+    config::{Config, HeaderMode, IssuerSection, Process},
     door::{self, HostPolicy, Services, Transport},
     egress::Egress,
     mcp::{Edge, Registry, RegistryError, ToolScopes},
@@ -78,7 +78,10 @@ impl App {
         authentication: Authentication,
         further: Vec<Tool>,
     ) -> Result<Self, StartError> {
-        if authentication == Authentication::Required && config.auth.issuers.is_empty() {
+        if authentication == Authentication::Required
+            && config.auth.issuers.is_empty()
+            && config.roles.header != HeaderMode::Iam
+        {
             return Err(StartError::NoIssuer);
         }
         let clock = Clock::system();
@@ -94,11 +97,15 @@ impl App {
         );
         let aws = Arc::new(Aws::new(sdk, broker));
         let egress = egress(config);
+        // On Lambda, another instance may answer the next call.
+        let choices = RoleChoices::new(&config.roles, process.lambda.is_none(), clock);
+        let choices = Arc::new(choices);
         let authenticator = match authentication {
             Authentication::Required => Some(Arc::new(Authenticator::new(
                 &config.auth,
                 &config.server,
                 &config.roles,
+                Arc::clone(&choices),
                 &egress,
                 clock,
                 &load,
@@ -107,7 +114,14 @@ impl App {
         };
         let gate = Arc::new(Gate::from_config(&config.quilt));
         let catalog = config.quilt.catalog.as_ref();
-        let mut tools = tools::native(&aws, authenticator.as_ref(), &gate, &egress, catalog);
+        let mut tools = tools::native(
+            &aws,
+            authenticator.as_ref(),
+            &choices,
+            &gate,
+            &egress,
+            catalog,
+        );
         tools.extend(further);
         let timeout = Duration::from_secs(config.server.tool_timeout_seconds.get());
         let registry = Registry::new(tools)?;
@@ -145,6 +159,11 @@ impl App {
         listening: impl FnOnce(SocketAddr),
         ended: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
+        // Signed requests come through front doors only: nobody could call.
+        let authenticator = self.services.authenticator.as_ref();
+        if authenticator.is_some_and(|authenticator| !authenticator.takes_tokens()) {
+            return Err(StartError::NoIssuer);
+        }
         let server = &self.services.server;
         let is_loopback = address.ip().is_loopback();
         if self.services.authenticator.is_none() && !is_loopback {
@@ -212,13 +231,9 @@ pub fn tool_definitions(config: &Config, process: &Process) -> String {
     );
     let aws = Arc::new(Aws::new(sdk, broker));
     let gate = Arc::new(Gate::from_config(&config.quilt));
-    let tools = tools::native(
-        &aws,
-        None,
-        &gate,
-        &egress(config),
-        config.quilt.catalog.as_ref(),
-    );
+    let choices = Arc::new(RoleChoices::new(&config.roles, false, clock));
+    let catalog = config.quilt.catalog.as_ref();
+    let tools = tools::native(&aws, None, &choices, &gate, &egress(config), catalog);
     let definitions: Vec<_> = tools.iter().map(Tool::fresh_definition).collect();
     definitions.join("\n") + "\n"
 }

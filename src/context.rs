@@ -26,6 +26,8 @@ pub enum Environment {
     WebJwt,
     /// HTTP, with a token that its issuer was asked about.
     WebBearer,
+    /// HTTP, signed with AWS credentials, as the front door found: `roles.header` is `iam`.
+    WebRole,
 }
 
 /// How a caller proved its identity.
@@ -36,6 +38,18 @@ pub enum Scheme {
     Jwt,
     /// A token that its issuer vouched for when asked.
     Bearer,
+    /// A request signed with AWS credentials (SigV4), whose caller names a role.
+    AssumeRole,
+}
+
+/// What a call may do in AWS: set where a tool is called, from what the tool declares of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Reads. What declares nothing gets no more.
+    #[default]
+    Read,
+    /// All that the role may do.
+    Write,
 }
 
 /// One call's identity. Immutable; shared, never copied into anything that outlives the call.
@@ -45,6 +59,7 @@ pub struct RuntimeContext {
     principal: Option<Arc<Principal>>,
     role: Option<AuthorizedRole>,
     credentials: Option<Arc<GivenCredentials>>,
+    access: Access,
     request_id: Arc<str>,
     trail: Arc<Trail>,
 }
@@ -73,9 +88,14 @@ pub enum NoIdentity {
     Unauthenticated,
     /// The token carries no role.
     #[error(
-        "Your token carries no AWS role. Ask whoever issues it for a `role_arn` claim, or send X-Quilt-User-Role with a role that it lists."
+        "Your token carries no AWS role, or the one chosen for this session is no longer yours. Ask whoever issues the token for a `role_arn` claim, choose a role that it lists with assume_quilt_user_role, or send that role as X-Quilt-User-Role."
     )]
     NoRole,
+    /// A signed request that names no role: the signature says who calls, and the header as what.
+    #[error(
+        "You signed this request and named no AWS role. Send X-Quilt-User-Role with one that this server lets you name."
+    )]
+    NoRoleNamed,
 }
 
 tokio::task_local! {
@@ -89,16 +109,17 @@ impl RuntimeContext {
             principal,
             role,
             credentials,
-            proof,
         } = caller;
         Self {
-            environment: match proof {
+            environment: match principal.proof() {
                 Proof::Jwt => Environment::WebJwt,
                 Proof::Bearer => Environment::WebBearer,
+                Proof::Signature => Environment::WebRole,
             },
             principal: Some(principal),
             role,
             credentials,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -111,6 +132,7 @@ impl RuntimeContext {
             principal: None,
             role: None,
             credentials: None,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -123,6 +145,7 @@ impl RuntimeContext {
             principal: None,
             role: None,
             credentials: None,
+            access: Access::default(),
             request_id,
             trail,
         }
@@ -148,7 +171,27 @@ impl RuntimeContext {
         match self.environment {
             Environment::WebJwt => Some(Scheme::Jwt),
             Environment::WebBearer => Some(Scheme::Bearer),
+            Environment::WebRole => Some(Scheme::AssumeRole),
             Environment::DesktopStdio | Environment::WebUnauthenticated => None,
+        }
+    }
+
+    /// What the call may do in AWS.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The same call, for a tool that needs this access.
+    #[must_use]
+    pub fn with_access(&self, access: Access) -> Self {
+        Self {
+            environment: self.environment,
+            principal: self.principal.clone(),
+            role: self.role.clone(),
+            credentials: self.credentials.clone(),
+            access,
+            request_id: Arc::clone(&self.request_id),
+            trail: Arc::clone(&self.trail),
         }
     }
 
@@ -164,14 +207,13 @@ impl RuntimeContext {
 
     /// With whose credentials this call may reach AWS.
     pub fn authority(&self) -> Result<Authority<'_>, NoIdentity> {
-        match self.environment {
-            Environment::DesktopStdio => Ok(Authority::Process),
-            Environment::WebUnauthenticated => Err(NoIdentity::Unauthenticated),
-            Environment::WebJwt | Environment::WebBearer => match (&self.credentials, &self.role) {
-                (Some(given), _) => Ok(Authority::Given(given)),
-                (None, Some(role)) => Ok(Authority::Role(role)),
-                (None, None) => Err(NoIdentity::NoRole),
-            },
+        match (self.environment, &self.credentials, &self.role) {
+            (Environment::DesktopStdio, _, _) => Ok(Authority::Process),
+            (Environment::WebUnauthenticated, _, _) => Err(NoIdentity::Unauthenticated),
+            (_, Some(given), _) => Ok(Authority::Given(given)),
+            (_, None, Some(role)) => Ok(Authority::Role(role)),
+            (Environment::WebRole, None, None) => Err(NoIdentity::NoRoleNamed),
+            (Environment::WebJwt | Environment::WebBearer, None, None) => Err(NoIdentity::NoRole),
         }
     }
 

@@ -14,7 +14,7 @@ use rolecall::{
     auth::{Hs256Key, mint},
     aws::Sdk,
     clock::Clock,
-    config::{Config, Process, SecretSetting, arn::RoleArn},
+    config::{Config, HeaderMode, Process, SecretSetting, arn::RoleArn},
     telemetry::{self, Output},
 };
 
@@ -126,7 +126,11 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Schema => Ok(()),
         Command::Tools => print(&tool_definitions(&config, &process)),
         Command::Check if config.auth.issuers.is_empty() => {
-            let note = "note: no issuer is configured: `serve` and `lambda` will not start";
+            let note = if config.roles.header == HeaderMode::Iam {
+                "note: no issuer is configured: `serve` will not start"
+            } else {
+                "note: no issuer is configured: `serve` and `lambda` will not start"
+            };
             let _ = writeln!(io::stderr(), "{note}");
             print(&format!("{}\n", config.effective()))
         }

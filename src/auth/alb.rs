@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::{
     AuthError, KeyError, Rejection, Rules, UnverifiedClaims, VerifiedClaims,
     jwk::{PublicKey, PublicKeys},
+    token::{Fingerprint, fingerprint_of},
 };
 use crate::{
     clock::UnixSeconds,
@@ -47,6 +48,7 @@ struct AlbHeader {
 pub(super) struct AlbUser {
     unverified: UnverifiedClaims,
     header: AlbHeader,
+    fingerprint: Fingerprint,
 }
 
 impl AlbUser {
@@ -64,7 +66,16 @@ impl AlbUser {
         let (unverified, header) = UnverifiedClaims::parse_padded(value)?;
         let header = serde_json::from_slice(&header)
             .map_err(|_| Rejection::Header("not that of a load balancer"))?;
-        Ok(Self { unverified, header })
+        Ok(Self {
+            unverified,
+            header,
+            fingerprint: fingerprint_of(value),
+        })
+    }
+
+    /// The SHA-256 of the header.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The issuer that the load balancer signed the user in with: good for choosing who judges, and for nothing else.

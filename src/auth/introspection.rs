@@ -15,6 +15,7 @@ use super::{
     VerifiedClaims,
     asked::{Answer, Asked},
     secret::KeptSecret,
+    token::Fingerprint,
 };
 use crate::{
     clock::UnixSeconds,
@@ -70,15 +71,16 @@ impl Introspection {
             form: Some(form(token.secret())),
             ..Fetch::get(self.url.clone())
         };
+        let fingerprint = token.fingerprint();
         let (egress, rules, serves) = (Arc::clone(&self.egress), rules.clone(), self.serves);
         self.asked
-            .verdict(token.fingerprint(), now, || async move {
+            .verdict(fingerprint, now, || async move {
                 let answer = egress
                     .fetch(fetch)
                     .await
                     .map_err(|error| KeyError::of_egress(&error))?;
                 match answer.status.as_u16() {
-                    200 => verdict(&answer.body, &rules, serves, now),
+                    200 => verdict(&answer.body, fingerprint, &rules, serves, now),
                     // Section 2.3: of our own credentials, never of the token.
                     status @ (400 | 401 | 403) => Err(KeyError::Unusable(format!(
                         "the introspection endpoint refuses this server: status {status}"
@@ -99,6 +101,7 @@ impl Introspection {
 
 fn verdict(
     answer: &[u8],
+    fingerprint: Fingerprint,
     rules: &Rules,
     serves: u64,
     now: UnixSeconds,
@@ -118,13 +121,12 @@ fn verdict(
     let until = now + serves;
     Ok(match VerifiedClaims::vouched(answer, rules, until, now) {
         Ok(claims) => {
-            let principal = Arc::new(Principal::new(claims));
+            let principal = Arc::new(Principal::of_token(claims, fingerprint, Proof::Bearer));
             let until = until.min(principal.expires_at());
             Answer::good(
                 Judged {
                     principal,
                     credentials: None,
-                    proof: Proof::Bearer,
                 },
                 until,
             )

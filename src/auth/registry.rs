@@ -166,12 +166,13 @@ impl Said {
                 BASE64_URL_SAFE_NO_PAD.encode(&fingerprint[..12])
             )
         });
-        let principal = Arc::new(Principal::new(VerifiedClaims {
+        let claims = VerifiedClaims {
             issuer: Arc::clone(issuer),
             subject,
             expires_at: ends,
             ..VerifiedClaims::default()
-        }));
+        };
+        let principal = Arc::new(Principal::of_token(claims, *fingerprint, Proof::Bearer));
         let credentials = GivenCredentials::new(
             given.access_key_id,
             given.secret_access_key,
@@ -181,7 +182,6 @@ impl Said {
         let judged = Judged {
             principal,
             credentials: Some(Arc::new(credentials)),
-            proof: Proof::Bearer,
         };
         let until = ends.min(expires_at - MARGIN).min(now + TRUSTED_FOR);
         Ok(Answer::good(judged, until))

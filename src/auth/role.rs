@@ -17,9 +17,20 @@ use crate::config::{
 /// The header with which a client asks for one of its roles.
 pub(super) const ROLE_HEADER: &str = "x-quilt-user-role";
 
+/// Where it comes from that a caller acts as a role, in the order of what wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleSource {
+    /// The request's `X-Quilt-User-Role`.
+    Header,
+    /// Chosen earlier, for the session.
+    Session,
+    /// The token's own.
+    Token,
+}
+
 /// A role that a client asks for. It grants nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleRequest(pub(super) RoleArn);
+pub struct RoleRequest(pub(super) RoleArn, pub(super) RoleSource);
 
 impl RoleRequest {
     /// What the `X-Quilt-User-Role` header asks for: one value, one ARN.
@@ -30,7 +41,7 @@ impl RoleRequest {
         };
         let role = value.to_str().ok().and_then(|text| text.parse().ok());
         match (role, values.next()) {
-            (Some(role), None) => Ok(Some(Self(role))),
+            (Some(role), None) => Ok(Some(Self(role, RoleSource::Header))),
             _ => Err(AuthError::MalformedRole),
         }
     }
@@ -39,11 +50,13 @@ impl RoleRequest {
 /// Why a caller may not act as a role. For the log: the caller is not told which, nor whether the role exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
-    /// The header is switched off in the configuration.
-    #[error("role_not_allowed: X-Quilt-User-Role came, but roles.header is off")]
+    /// A token's caller asks for a role, and the configuration lets none ask.
+    #[error(
+        "role_not_allowed: a role was asked for with a token, but roles.header is not `select`"
+    )]
     HeaderOff,
-    /// The token does not list the requested role.
-    #[error("role_not_allowed: the token does not list the requested role")]
+    /// The token does not list the requested role, or the signer may not name it.
+    #[error("role_not_allowed: the requested role is not one of the caller's")]
     NotListed,
     /// The registry knows the caller, and gives it no credentials.
     #[error("role_not_allowed: the registry gives this caller no credentials")]
@@ -78,21 +91,31 @@ impl RolePolicy {
     }
 }
 
-/// A role that this caller may act as: listed by the token, allowed by the operator.
+/// A role that this caller may act as: one of theirs, allowed by the operator.
 #[derive(Debug, Clone)]
 pub struct AuthorizedRole {
     arn: RoleArn,
+    source: RoleSource,
     principal: Arc<Principal>,
 }
 
 impl AuthorizedRole {
-    pub(super) fn new(arn: RoleArn, principal: Arc<Principal>) -> Self {
-        Self { arn, principal }
+    pub(super) fn new(arn: RoleArn, source: RoleSource, principal: Arc<Principal>) -> Self {
+        Self {
+            arn,
+            source,
+            principal,
+        }
     }
 
     /// The role.
     pub fn arn(&self) -> &RoleArn {
         &self.arn
+    }
+
+    /// Why this role and no other.
+    pub fn source(&self) -> RoleSource {
+        self.source
     }
 
     /// Who may act as it.

@@ -11,7 +11,11 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::Config;
+use crate::{
+    clock::Clock,
+    config::{Config, IssuerSection},
+    egress::Egress,
+};
 
 const SECRET: &str = "a secret of the issuer, 32 bytes or more";
 const OTHER_SECRET: &str = "another secret, also of 32 bytes or more";
@@ -53,12 +57,17 @@ fn egress(config: &Config) -> Arc<Egress> {
     Arc::new(Egress::new(&config.server.egress, destinations))
 }
 
+fn choices(config: &Config, clock: Clock) -> Arc<RoleChoices> {
+    Arc::new(RoleChoices::new(&config.roles, true, clock))
+}
+
 fn authenticator_with(roles: &Value) -> Authenticator {
     let config = config(roles);
     Authenticator::new(
         &config.auth,
         &config.server,
         &config.roles,
+        choices(&config, clock()),
         &egress(&config),
         clock(),
         &no_stored_secrets(),
@@ -104,7 +113,7 @@ fn headers(token: &str) -> HeaderMap {
 }
 
 async fn judge(token: &str) -> Result<Caller, AuthError> {
-    authenticator().authenticate(&headers(token)).await
+    authenticator().authenticate(&headers(token), None).await
 }
 
 #[track_caller]
@@ -489,7 +498,7 @@ async fn one_authorization_header_with_one_value() {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         authenticator
-            .authenticate(&headers)
+            .authenticate(&headers, None)
             .await
             .map(|caller| caller.principal.subject().to_owned())
     };
@@ -580,7 +589,7 @@ async fn the_header_selects_among_the_token_s_roles_only() {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        let caller = authenticator_with(roles).authenticate(&headers).await;
+        let caller = authenticator_with(roles).authenticate(&headers, None).await;
         caller.map(|caller| caller.role.map(|role| role.arn().to_string()))
     };
     let all = json!({ "allow": ["arn:aws:iam::111111111111:role/*"] });
@@ -676,18 +685,24 @@ async fn a_bad_token_with_a_good_role_header_is_a_bad_token() {
     let mut headers = headers(&expired);
     headers.insert(role::ROLE_HEADER, HeaderValue::from_static(ALICE));
     assert_eq!(
-        rejection(authenticator().authenticate(&headers).await),
+        rejection(authenticator().authenticate(&headers, None).await),
         Rejection::Expired
     );
     headers.remove(AUTHORIZATION);
     assert_eq!(
-        authenticator().authenticate(&headers).await.unwrap_err(),
+        authenticator()
+            .authenticate(&headers, None)
+            .await
+            .unwrap_err(),
         AuthError::MissingToken
     );
     headers.insert("x-quilt-user-id", HeaderValue::from_static("alice"));
     headers.remove(role::ROLE_HEADER);
     assert_eq!(
-        authenticator().authenticate(&headers).await.unwrap_err(),
+        authenticator()
+            .authenticate(&headers, None)
+            .await
+            .unwrap_err(),
         AuthError::MissingToken
     );
 }
@@ -775,6 +790,7 @@ fn stored(
         &config.auth,
         &config.server,
         &config.roles,
+        choices(&config, Clock::from_fn(now)),
         &egress(&config),
         Clock::from_fn(now),
         &load,
@@ -800,7 +816,7 @@ async fn a_stored_secret_is_read_on_first_use_and_kept() {
     for _ in 0..10 {
         assert!(
             authenticator
-                .authenticate(&headers(&sign(&claims())))
+                .authenticate(&headers(&sign(&claims())), None)
                 .await
                 .is_ok()
         );
@@ -814,17 +830,30 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
     let (store, authenticator) = stored(versions(SECRET, None), now);
     let old = sign(&claims());
     let new = key(OTHER_SECRET).sign(HEADER.as_bytes(), claims().to_string().as_bytes());
-    assert!(authenticator.authenticate(&headers(&old)).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&headers(&old), None)
+            .await
+            .is_ok()
+    );
     *store.versions.lock().unwrap() = versions(OTHER_SECRET, Some(SECRET));
     assert_eq!(
-        rejection(authenticator.authenticate(&headers(&new)).await),
+        rejection(authenticator.authenticate(&headers(&new), None).await),
         Rejection::Signature,
         "cooling down"
     );
     pass(30);
-    assert!(authenticator.authenticate(&headers(&new)).await.is_ok());
     assert!(
-        authenticator.authenticate(&headers(&old)).await.is_ok(),
+        authenticator
+            .authenticate(&headers(&new), None)
+            .await
+            .is_ok()
+    );
+    assert!(
+        authenticator
+            .authenticate(&headers(&old), None)
+            .await
+            .is_ok(),
         "AWSPREVIOUS"
     );
     assert_eq!(store.reads.load(Relaxed), 2);
@@ -832,14 +861,14 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
         .sign(HEADER.as_bytes(), claims().to_string().as_bytes());
     for _ in 0..100 {
         assert_eq!(
-            rejection(authenticator.authenticate(&headers(&bad)).await),
+            rejection(authenticator.authenticate(&headers(&bad), None).await),
             Rejection::Signature
         );
     }
     pass(30);
     for _ in 0..100 {
         assert_eq!(
-            rejection(authenticator.authenticate(&headers(&bad)).await),
+            rejection(authenticator.authenticate(&headers(&bad), None).await),
             Rejection::Signature
         );
     }
@@ -848,7 +877,7 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
     *store.versions.lock().unwrap() = versions(OTHER_SECRET, None);
     pass(300);
     assert_eq!(
-        rejection(authenticator.authenticate(&headers(&old)).await),
+        rejection(authenticator.authenticate(&headers(&old), None).await),
         Rejection::Signature
     );
 }
@@ -865,7 +894,7 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     let token = sign(&claims());
     assert!(authenticator.ailment().is_none(), "nothing was tried yet");
     let refused = authenticator
-        .authenticate(&headers(&token))
+        .authenticate(&headers(&token), None)
         .await
         .unwrap_err();
     assert!(
@@ -874,19 +903,27 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     );
     assert!(authenticator.ailment().is_some());
     *store.versions.lock().unwrap() = versions(SECRET, None);
-    assert!(authenticator.authenticate(&headers(&token)).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&headers(&token), None)
+            .await
+            .is_ok()
+    );
     assert!(authenticator.ailment().is_none());
     *store.versions.lock().unwrap() = down();
     pass(300);
     assert!(
-        authenticator.authenticate(&headers(&token)).await.is_ok(),
+        authenticator
+            .authenticate(&headers(&token), None)
+            .await
+            .is_ok(),
         "the last known good one serves"
     );
     pass(3_300);
     let late = sign(&with(json!({ "exp": NOW + 80_000 })));
     assert!(
         matches!(
-            authenticator.authenticate(&headers(&late)).await,
+            authenticator.authenticate(&headers(&late), None).await,
             Err(AuthError::Unavailable(_))
         ),
         "not for ever"
@@ -898,7 +935,7 @@ async fn a_stored_secret_that_is_too_short_verifies_nothing() {
     let (now, _) = hand_clock!(pass);
     let (_, authenticator) = stored(versions("short", None), now);
     let refused = authenticator
-        .authenticate(&headers(&sign(&claims())))
+        .authenticate(&headers(&sign(&claims())), None)
         .await
         .unwrap_err();
     assert!(
@@ -970,6 +1007,7 @@ impl Publisher {
             &config.auth,
             &config.server,
             &config.roles,
+            choices(&config, clock),
             &egress(&config),
             clock,
             &load,
@@ -991,7 +1029,7 @@ async fn a_published_key_that_is_new_is_found_and_one_that_is_dropped_is_trusted
     );
     let publisher = Publisher::start(std::slice::from_ref(&old_key)).await;
     let authenticator = publisher.authenticator(now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
     let (by_old, by_new) = (
         published(&old, "old", "alice"),
         published(&new, "new", "alice"),
@@ -1043,7 +1081,7 @@ async fn published_keys_serve_through_an_outage_and_not_for_ever() {
     let (pair, key) = jwk::tests::es256(Some("a"));
     let publisher = Publisher::start(std::slice::from_ref(&key)).await;
     let authenticator = publisher.authenticator(now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
     let token = published(&pair, "a", "alice");
     publisher.go_down();
     assert!(matches!(
@@ -1078,7 +1116,7 @@ async fn published_keys_serve_through_an_outage_and_not_for_ever() {
 async fn a_token_that_was_verified_is_judged_anew_when_its_time_or_the_clock_says_so() {
     let (now, pass) = hand_clock!(pass);
     let (store, authenticator) = stored(versions(SECRET, None), now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token)).await;
+    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
     let token = sign(&with(json!({ "exp": NOW + 100, "nbf": NOW })));
     let first = judge(&token).await.unwrap().principal;
     let again = judge(&token).await.unwrap().principal;
@@ -1412,4 +1450,47 @@ fn every_error_has_the_code_that_clients_know() {
         // The log says the same word.
         assert!(rejection.to_string().starts_with(code), "{rejection}");
     }
+}
+
+/// Alice, by a token with this fingerprint that lists these roles.
+fn alice_with(fingerprint: u8, roles: &[&str]) -> Arc<Principal> {
+    let payload = with(json!({ "role_arn": roles[0], "roles": roles }));
+    let token = BearerToken::parse(sign(&payload).as_bytes()).unwrap();
+    let unverified = UnverifiedClaims::parse(&token).unwrap();
+    let config = config(&json!({}));
+    let judged_by = Rules::from_config(&config.auth.issuers[0], &config.server);
+    let keys = KeySet::Shared(vec![key(SECRET)]);
+    let claims = VerifiedClaims::verify(&unverified, &keys, &judged_by, NOW).unwrap();
+    Arc::new(Principal::of_token(claims, [fingerprint; 32], Proof::Jwt))
+}
+
+#[tokio::test]
+async fn a_choice_is_judged_again_at_every_call_and_ends_with_its_token() {
+    let (now, advance) = hand_clock!(advance);
+    let config = config(&json!({ "allow": ["arn:aws:iam::111111111111:role/*"] }));
+    let choices = choices(&config, Clock::from_fn(now));
+    let before = alice_with(1, &[ALICE, READER]);
+    let role = choices.authorize(&before, READER.parse().unwrap()).unwrap();
+    assert!(choices.keep(&role));
+    let asked = |principal: &Arc<Principal>| {
+        let request = choices.chosen(principal)?;
+        Some(principal.authorize_role(Some(request), &choices.policy))
+    };
+    let role = asked(&before).unwrap().unwrap().unwrap();
+    assert_eq!(
+        (role.arn().as_str(), role.source()),
+        (READER, RoleSource::Session)
+    );
+    // The same session, whose roles have become fewer.
+    let fewer = alice_with(1, &[ALICE]);
+    assert_eq!(asked(&fewer).unwrap().unwrap_err(), RoleError::NotListed);
+    // Another session of the same subject.
+    assert!(asked(&alice_with(2, &[ALICE, READER])).is_none());
+    advance(3_599);
+    assert!(asked(&before).is_some());
+    advance(1);
+    assert!(asked(&before).is_none());
+    // Where another process may answer next, nothing is kept.
+    let forgetful = RoleChoices::new(&config.roles, false, clock());
+    assert!(!forgetful.keep(&role));
 }

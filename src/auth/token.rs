@@ -12,6 +12,7 @@ use base64::{
     prelude::BASE64_URL_SAFE_NO_PAD,
 };
 use http::{HeaderMap, header::AUTHORIZATION};
+use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
@@ -74,10 +75,7 @@ impl BearerToken {
 impl BearerToken {
     /// The SHA-256 of the token: what it is known by where it must not be kept.
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let digest = ring::digest::digest(&ring::digest::SHA256, self.0.expose_secret().as_bytes());
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest.as_ref());
-        fingerprint
+        fingerprint_of(self.0.expose_secret().as_bytes())
     }
 
     /// Whether it is a compact JWS, well-formed or not: three parts, of which the first begins like an object in
@@ -100,6 +98,12 @@ impl BearerToken {
 
 /// The SHA-256 of a token.
 pub(super) type Fingerprint = [u8; 32];
+
+pub(super) fn fingerprint_of(token: &[u8]) -> Fingerprint {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, token).as_ref());
+    fingerprint
+}
 
 /// RFC 9110, section 11.2.
 fn is_token68(text: &str) -> bool {

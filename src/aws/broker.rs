@@ -18,16 +18,16 @@ use tokio::sync::OnceCell;
 
 use super::{
     AwsError, Sdk,
+    external_id::ExternalId,
     names::{session_name, sha256, source_identity},
     session::{Identity, identity},
+    session_policy::session_policy,
 };
 use crate::{
     auth::{AuthorizedRole, LoadSecret, SessionTag},
     clock::{Clock, UnixSeconds},
-    config::{
-        EXTERNAL_ID_FORM, RolesSection, SecretError, SecretSetting, StoredSecret, arn::RoleArn,
-        is_external_id,
-    },
+    config::{RolesSection, SessionPolicyMode, arn::RoleArn},
+    context::Access,
     refreshed::{Policy, Refreshed},
     telemetry::{Metric, Metrics},
 };
@@ -45,13 +45,6 @@ const BUDGET: Duration = Duration::from_secs(9);
 /// Callers whose roles are kept.
 const MAX_ENTRIES: u64 = 10_000;
 
-/// The external id, if it is a stored secret, is read again after five minutes.
-const EXTERNAL_ID_POLICY: Policy = Policy {
-    fresh_for: Duration::from_mins(5),
-    usable_for: Duration::from_hours(1),
-    cool_down: Duration::from_secs(30),
-};
-
 /// Assumes roles.
 pub struct RoleBroker {
     inner: Arc<Inner>,
@@ -64,19 +57,10 @@ struct Inner {
     /// Who this process is: asked once, before the first role is assumed.
     own: OnceCell<Identity>,
     external_id: ExternalId,
+    policy_mode: SessionPolicyMode,
     duration_seconds: u64,
     clock: Clock,
     metrics: Metrics,
-}
-
-enum ExternalId {
-    None,
-    Plain(Arc<SecretString>),
-    Stored(
-        StoredSecret,
-        LoadSecret,
-        Refreshed<SecretString, SecretError>,
-    ),
 }
 
 /// Credentials of a role, assumed for one caller.
@@ -123,6 +107,15 @@ struct Key {
     tags: Vec<SessionTag>,
     transitive: Vec<String>,
     external_id: Option<[u8; 32]>,
+    /// A tool that reads and one that writes never share credentials.
+    policy: Option<&'static str>,
+}
+
+/// What is sent beside what the role and its principal say.
+#[derive(Clone)]
+struct Terms {
+    external_id: Option<Arc<SecretString>>,
+    policy: Option<&'static str>,
 }
 
 enum Entry {
@@ -153,20 +146,12 @@ impl RoleBroker {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let external_id = match &section.external_id {
-            None => ExternalId::None,
-            Some(SecretSetting::Plain(id)) => ExternalId::Plain(Arc::new(id.clone())),
-            Some(SecretSetting::Stored(stored)) => ExternalId::Stored(
-                stored.clone(),
-                Arc::clone(load),
-                Refreshed::new(EXTERNAL_ID_POLICY),
-            ),
-        };
         let inner = Inner {
             sdk,
             client: OnceCell::new(),
             own: OnceCell::new(),
-            external_id,
+            external_id: ExternalId::from_config(section.external_id.as_ref(), load),
+            policy_mode: section.session_policy,
             duration_seconds: section.duration_seconds.get(),
             clock,
             metrics,
@@ -181,9 +166,10 @@ impl RoleBroker {
     pub async fn assume(
         &self,
         role: &AuthorizedRole,
+        access: Access,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
-        let assumed = tokio::time::timeout(BUDGET, self.other_than(None, role, request_id));
+        let assumed = tokio::time::timeout(BUDGET, self.other_than(None, role, access, request_id));
         assumed.await.unwrap_or(Err(AwsError::Busy))
     }
 
@@ -193,10 +179,13 @@ impl RoleBroker {
         &self,
         refused: &AssumedRole,
         role: &AuthorizedRole,
+        access: Access,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
-        let assumed =
-            tokio::time::timeout(BUDGET, self.other_than(Some(refused), role, request_id));
+        let assumed = tokio::time::timeout(
+            BUDGET,
+            self.other_than(Some(refused), role, access, request_id),
+        );
         assumed.await.unwrap_or(Err(AwsError::Busy))
     }
 
@@ -204,10 +193,15 @@ impl RoleBroker {
         &self,
         refused: Option<&AssumedRole>,
         role: &AuthorizedRole,
+        access: Access,
         request_id: &Arc<str>,
     ) -> Result<Arc<AssumedRole>, AwsError> {
-        let external_id = self.inner.external_id().await?;
-        let slot = self.slot(role, external_id.as_deref());
+        let now = self.inner.clock.unix();
+        let terms = Terms {
+            external_id: self.inner.external_id.current(now).await?,
+            policy: session_policy(self.inner.policy_mode, access),
+        };
+        let slot = self.slot(role, &terms);
         let now = self.inner.clock.unix();
         let entry = slot
             .good(
@@ -219,7 +213,7 @@ impl RoleBroker {
                         role.clone(),
                         Arc::clone(request_id),
                     );
-                    async move { inner.assume(&role, external_id.as_deref(), &id).await }
+                    async move { inner.assume(&role, &terms, &id).await }
                 },
             )
             .await?;
@@ -231,26 +225,17 @@ impl RoleBroker {
 
     /// Why no role can be assumed, if the last attempt showed a reason.
     pub fn ailment(&self) -> Option<&'static str> {
-        match &self.inner.external_id {
-            ExternalId::Stored(_, _, id) if id.is_missing() => {
-                Some("the external id cannot be read")
-            }
-            _ => None,
-        }
+        self.inner.external_id.ailment()
     }
 
-    fn slot(
-        &self,
-        role: &AuthorizedRole,
-        external_id: Option<&SecretString>,
-    ) -> Arc<Refreshed<Entry, AwsError>> {
-        self.cache.get_with(key(role, external_id), || {
+    fn slot(&self, role: &AuthorizedRole, terms: &Terms) -> Arc<Refreshed<Entry, AwsError>> {
+        self.cache.get_with(key(role, terms), || {
             Arc::new(Refreshed::new(Policy::BY_VALUE))
         })
     }
 }
 
-fn key(role: &AuthorizedRole, external_id: Option<&SecretString>) -> Key {
+fn key(role: &AuthorizedRole, terms: &Terms) -> Key {
     let principal = role.principal();
     Key {
         issuer: principal.issuer().to_owned(),
@@ -259,41 +244,15 @@ fn key(role: &AuthorizedRole, external_id: Option<&SecretString>) -> Key {
         roles: principal.roles().to_vec(),
         tags: principal.session_tags().to_vec(),
         transitive: principal.transitive_tag_keys().to_vec(),
-        external_id: external_id.map(|id| sha256(id.expose_secret())),
+        external_id: terms
+            .external_id
+            .as_ref()
+            .map(|id| sha256(id.expose_secret())),
+        policy: terms.policy,
     }
 }
 
 impl Inner {
-    async fn external_id(&self) -> Result<Option<Arc<SecretString>>, AwsError> {
-        match &self.external_id {
-            ExternalId::None => Ok(None),
-            ExternalId::Plain(id) => Ok(Some(Arc::clone(id))),
-            ExternalId::Stored(stored, load, held) => {
-                let now = self.clock.unix();
-                let loaded = held.current(now, || {
-                    let reading = load(stored.clone());
-                    async move {
-                        let id = reading.await?.current;
-                        if is_external_id(id.expose_secret()) {
-                            Ok(id)
-                        } else {
-                            Err(SecretError::Unusable(format!(
-                                "the external id {EXTERNAL_ID_FORM}"
-                            )))
-                        }
-                    }
-                });
-                loaded.await.map(Some).map_err(|error| {
-                    tracing::error!(%error, "the external id cannot be read");
-                    match error {
-                        SecretError::Unavailable(_) => AwsError::Busy,
-                        SecretError::Unusable(_) => AwsError::Misconfigured,
-                    }
-                })
-            }
-        }
-    }
-
     async fn client(&self) -> &aws_sdk_sts::Client {
         self.client
             .get_or_init(|| async { aws_sdk_sts::Client::new(&*self.sdk.shared().await) })
@@ -303,11 +262,11 @@ impl Inner {
     async fn assume(
         &self,
         role: &AuthorizedRole,
-        external_id: Option<&SecretString>,
+        terms: &Terms,
         request_id: &str,
     ) -> Result<Entry, AwsError> {
         let started = self.clock.now();
-        let asked = tokio::time::timeout(BUDGET, self.ask(role, external_id));
+        let asked = tokio::time::timeout(BUDGET, self.ask(role, terms));
         let answer = asked.await.unwrap_or(Err(AwsError::Busy));
         let outcome = if answer.is_ok() {
             Metric::RoleAssumptionSuccess
@@ -334,11 +293,7 @@ impl Inner {
         }
     }
 
-    async fn ask(
-        &self,
-        role: &AuthorizedRole,
-        external_id: Option<&SecretString>,
-    ) -> Result<AssumedRole, AwsError> {
+    async fn ask(&self, role: &AuthorizedRole, terms: &Terms) -> Result<AssumedRole, AwsError> {
         let client = self.client().await;
         let own = self.own.get_or_try_init(|| identity(client)).await?;
         if is_session_of(own, role.arn()) {
@@ -372,7 +327,13 @@ impl Inner {
             .role_session_name(&session_name)
             .source_identity(source_identity)
             .duration_seconds(i32::try_from(duration).unwrap_or(i32::MAX))
-            .set_external_id(external_id.map(|id| id.expose_secret().to_owned()))
+            .set_external_id(
+                terms
+                    .external_id
+                    .as_ref()
+                    .map(|id| id.expose_secret().to_owned()),
+            )
+            .set_policy(terms.policy.map(str::to_owned))
             .set_tags((!tags.is_empty()).then_some(tags))
             .set_transitive_tag_keys(
                 (!principal.transitive_tag_keys().is_empty())
@@ -442,6 +403,47 @@ mod tests {
             &own,
             &role("arn:aws:iam::999922223333:role/rolecall")
         ));
+    }
+
+    #[tokio::test]
+    async fn calls_of_other_access_never_share_credentials() {
+        let document = r#"{ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "hs256": "0123456789012345678901234567890123456789" }] },
+                            "roles": { "allow": ["arn:aws:iam::111122223333:role/*"] } }"#;
+        let config = crate::config::Config::parse(document, &|_| None).unwrap();
+        let clock = Clock::from_fn(|| UNIX_EPOCH + Duration::from_secs(1_000));
+        let load: LoadSecret = Arc::new(|_| unreachable!());
+        let choices = Arc::new(crate::auth::RoleChoices::new(&config.roles, false, clock));
+        let egress = Arc::new(crate::egress::Egress::new(&config.server.egress, []));
+        let authenticator = crate::auth::Authenticator::new(
+            &config.auth,
+            &config.server,
+            &config.roles,
+            choices,
+            &egress,
+            clock,
+            &load,
+        );
+        let claims = r#"{"iss":"i","aud":"a","sub":"alice","exp":2000,"role_arn":"arn:aws:iam::111122223333:role/Quilt"}"#;
+        let secret = SecretString::from("0123456789012345678901234567890123456789");
+        let key_of_issuer = crate::auth::Hs256Key::new(&secret).unwrap();
+        let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+        let token = crate::auth::mint(&claims, &key_of_issuer);
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let caller = authenticator.authenticate(&headers, None).await.unwrap();
+        let role = caller.role.unwrap();
+        let key_for = |mode, access| {
+            let terms = Terms {
+                external_id: None,
+                policy: session_policy(mode, access),
+            };
+            key(&role, &terms)
+        };
+        let mode = SessionPolicyMode::Tool;
+        assert!(key_for(mode, Access::Read) == key_for(mode, Access::Read));
+        assert!(key_for(mode, Access::Read) != key_for(mode, Access::Write));
+        let off = SessionPolicyMode::Off;
+        assert!(key_for(off, Access::Read) == key_for(off, Access::Write));
     }
 
     #[test]

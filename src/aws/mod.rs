@@ -7,10 +7,12 @@
 
 mod broker;
 mod error;
+mod external_id;
 mod names;
 mod sdk;
 mod secrets;
 mod session;
+mod session_policy;
 
 pub use broker::{AssumedRole, RoleBroker};
 pub use error::AwsError;
@@ -20,7 +22,10 @@ pub use session::Session;
 
 use std::sync::Arc;
 
-use crate::context::{Authority, NoIdentity, RuntimeContext};
+use crate::{
+    auth::AuthorizedRole,
+    context::{Authority, NoIdentity, RuntimeContext},
+};
 
 /// The AWS room: one for a process.
 pub struct Aws {
@@ -53,10 +58,10 @@ impl Aws {
         }
         match authority {
             Authority::Role(role) => {
-                let id = context.request_id();
+                let (access, id) = (context.access(), context.request_id());
                 let assumed = match refused.and_then(Session::role) {
-                    Some(refused) => self.broker.replace(refused, role, id).await?,
-                    None => self.broker.assume(role, id).await?,
+                    Some(refused) => self.broker.replace(refused, role, access, id).await?,
+                    None => self.broker.assume(role, access, id).await?,
                 };
                 context.trail().note_role_session(assumed.session_name());
                 Ok(Session::of_role(assumed, shared))
@@ -91,6 +96,16 @@ impl Aws {
             }
             answered => Ok(answered?),
         }
+    }
+
+    /// Proves that a caller may act as a role which their call does not have yet, by assuming it.
+    pub async fn prove(
+        &self,
+        role: &AuthorizedRole,
+        context: &RuntimeContext,
+    ) -> Result<(), AwsError> {
+        let (access, id) = (context.access(), context.request_id());
+        self.broker.assume(role, access, id).await.map(|_| ())
     }
 
     /// Why no role can be assumed, if the last attempt showed a reason.

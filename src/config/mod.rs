@@ -26,8 +26,8 @@ pub use fetch_url::{FetchUrl, FetchUrlError};
 pub use process::{Lambda, Process};
 pub use read::{Mistake, Mistakes};
 pub use roles::{
-    EXTERNAL_ID_FORM, HeaderMode, IamCaller, IamFrontDoor, IamFrontDoorKind, IamSection,
-    RolesSection, SessionPolicyMode, is_external_id,
+    EXTERNAL_ID_FORM, HeaderMode, IAM_ISSUER, IamCaller, IamFrontDoor, IamFrontDoorKind,
+    IamSection, RolesSection, SessionPolicyMode, is_external_id,
 };
 pub use secret::{SecretError, SecretSetting, SecretVersions, StoredSecret};
 pub use sections::{
@@ -94,6 +94,14 @@ impl Config {
     fn check(&self, mistakes: &mut Mistakes) {
         self.auth.check(&self.server, mistakes);
         self.roles.check(mistakes);
+        for (index, issuer) in self.auth.issuers.iter().enumerate() {
+            if issuer.issuer.starts_with(IAM_ISSUER) {
+                mistakes.add(
+                    format!("auth.issuers[{index}].issuer"),
+                    "begins as callers do that sign their requests (roles.iam)",
+                );
+            }
+        }
         self.quilt.check(mistakes);
     }
 

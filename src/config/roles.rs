@@ -200,6 +200,9 @@ impl IamSection {
     }
 }
 
+/// How the issuer of callers that signed their requests begins; the account follows. No token's issuer may be called so.
+pub const IAM_ISSUER: &str = "aws:iam:";
+
 /// What an external id must be: STS API reference, `AssumeRole`, "`ExternalId`".
 pub const EXTERNAL_ID_FORM: &str = "must be 2 to 1,224 letters, digits or any of +=,.@:/_-";
 

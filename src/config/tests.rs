@@ -200,6 +200,16 @@ fn every_kind_of_issuer_is_read_and_shown() {
 }
 
 #[test]
+fn no_issuer_is_called_like_the_iam_of_an_account() {
+    let found = mistakes(
+        r#"{ "auth": { "issuers": [{ "issuer": "aws:iam:111122223333", "audience": "a", "hs256": "0123456789012345678901234567890123456789" }] } }"#,
+    );
+    let expected =
+        "auth.issuers[0].issuer: begins as callers do that sign their requests (roles.iam)";
+    assert_eq!(found, [expected]);
+}
+
+#[test]
 fn whom_the_iam_header_believes_is_named_whole() {
     let found = mistakes(
         r#"{ "roles": { "header": "iam", "iam": { "frontDoors": [{ "kind": "rest-api" }, { "kind": "hunter2", "apiId": "a", "domainName": "d", "accountId": "1" }],

@@ -47,7 +47,7 @@ pub(super) fn json(status: StatusCode, body: Body) -> Response<Body> {
 /// The answer to a request that authentication refused.
 pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<Body> {
     match error {
-        AuthError::MissingToken => challenge(
+        AuthError::MissingToken | AuthError::UnknownFrontDoor => challenge(
             refused(
                 StatusCode::UNAUTHORIZED,
                 "Send a bearer token: Authorization: Bearer <token>.",
@@ -85,6 +85,10 @@ pub(super) fn unauthorized(error: &AuthError, services: &Services) -> Response<B
         AuthError::RoleNotAllowed(_) => refused(
             StatusCode::FORBIDDEN,
             "role_not_allowed: you may not act as this role here. Use a role that your token lists and this server allows.",
+        ),
+        AuthError::UnknownCaller => refused(
+            StatusCode::FORBIDDEN,
+            "caller_not_allowed: whoever signed this request may not call this server. Ask its operator for an entry in roles.iam.callers.",
         ),
         AuthError::Unavailable(_) => {
             let mut response = refused(

@@ -16,7 +16,7 @@ use super::{
     layers::{RequestId, Streamed},
 };
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, SignedRequest},
     context::RuntimeContext,
     mcp::{Delivery, Reply, Wire},
     telemetry::{Metric, Trail},
@@ -126,7 +126,8 @@ async fn context(
     let Some(authenticator) = &services.authenticator else {
         return Ok(Arc::new(RuntimeContext::unauthenticated(id, trail)));
     };
-    match authenticator.authenticate(&parts.headers).await {
+    let signed = parts.extensions.get::<SignedRequest>();
+    match authenticator.authenticate(&parts.headers, signed).await {
         Ok(caller) => {
             trail.note_subject(caller.principal.subject());
             Ok(Arc::new(RuntimeContext::of_caller(caller, id, trail)))

@@ -137,7 +137,8 @@ impl Edge {
         if let Err(denial) = self.gate.admit(context, tool.name(), &arguments) {
             return Ok(Err(denial.into()));
         }
-        let work = Arc::clone(context).scope(async move { tool.call(arguments, progress).await });
+        let scoped = Arc::new(context.with_access(tool.effect().access()));
+        let work = scoped.scope(async move { tool.call(arguments, progress).await });
         match tokio::time::timeout(self.tool_timeout, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => {

@@ -53,8 +53,10 @@ impl ToolScopes {
     /// All that a call of `tool` needs, separated by spaces, if the caller's token lacks some of it.
     pub(super) fn lacking(&self, context: &RuntimeContext, tool: &str) -> Option<String> {
         match context.environment() {
-            // There is no token, and nobody to get one from.
-            Environment::DesktopStdio | Environment::WebUnauthenticated => return None,
+            // There is no token, and nobody to get one from. What a signed request may do is IAM's to say.
+            Environment::DesktopStdio | Environment::WebUnauthenticated | Environment::WebRole => {
+                return None;
+            }
             Environment::WebJwt | Environment::WebBearer => {}
         }
         let of_tool: Vec<&Scope> = self

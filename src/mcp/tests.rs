@@ -3,7 +3,10 @@
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::*;
-use crate::{clock::Clock, tools::Tool};
+use crate::{
+    clock::Clock,
+    tools::{Effect, Tool},
+};
 
 const DEFINITION: &str = r#"{"inputSchema":{"type":"object"}}"#;
 
@@ -35,7 +38,10 @@ fn edge() -> Arc<Edge> {
 
 /// The messages that answer a call on stdio.
 async fn call(tool: &str, meta: Value) -> Vec<Value> {
-    let edge = edge();
+    call_at(edge(), tool, meta).await
+}
+
+async fn call_at(edge: Arc<Edge>, tool: &str, meta: Value) -> Vec<Value> {
     let params = json!({ "name": tool, "arguments": {}, "_meta": meta });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     let incoming = edge.receive(Wire::Stdio, &body.to_string().into()).unwrap();
@@ -51,6 +57,49 @@ async fn call(tool: &str, meta: Value) -> Vec<Value> {
     };
     let read = |message: &Bytes| serde_json::from_slice(message).unwrap();
     messages.iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn a_tool_runs_with_the_access_that_its_effect_declares_and_reads_if_it_declares_none() {
+    let seen = |name: &'static str| {
+        Tool::raw(
+            name,
+            &serde_json::from_str(DEFINITION).unwrap(),
+            |_, _| async {
+                let access = format!("{:?}", RuntimeContext::current()?.access());
+                Ok(to_raw_value(
+                    &json!({ "content": [], "structuredContent": { "access": access } }),
+                )
+                .unwrap())
+            },
+        )
+    };
+    let tools = vec![
+        seen("silent"),
+        seen("reads").with_effect(Effect::ReadLocal),
+        seen("chooses").with_effect(Effect::Session),
+        seen("writes").with_effect(Effect::Write),
+    ];
+    let metrics = Metrics::off(Clock::system());
+    let edge = Arc::new(Edge::new(
+        Registry::new(tools).unwrap(),
+        Arc::default(),
+        ToolScopes::default(),
+        Duration::from_secs(5),
+        metrics,
+    ));
+    for (tool, access) in [
+        ("writes", "Write"),
+        ("silent", "Read"),
+        ("reads", "Read"),
+        ("chooses", "Read"),
+    ] {
+        let answer = &call_at(Arc::clone(&edge), tool, json!({})).await[0];
+        assert_eq!(
+            answer["result"]["structuredContent"]["access"], access,
+            "{tool}"
+        );
+    }
 }
 
 fn envelope(capabilities: &Value) -> Value {

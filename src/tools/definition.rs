@@ -65,10 +65,10 @@ impl Declaration {
             "outputSchema": null,
             "annotations": {
                 "title": self.title,
-                "readOnlyHint": true,
-                "destructiveHint": false,
-                "idempotentHint": true,
-                "openWorldHint": self.effect == Effect::Read,
+                "readOnlyHint": matches!(self.effect, Effect::ReadLocal | Effect::Read),
+                "destructiveHint": self.effect == Effect::Write,
+                "idempotentHint": self.effect != Effect::Write,
+                "openWorldHint": self.effect != Effect::ReadLocal,
             },
         });
         // Moved in: `json!` would copy them member by member.

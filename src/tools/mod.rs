@@ -28,7 +28,13 @@ pub use gate::{Denial, Gate};
 pub use parity::Difference;
 pub use progress::{Progress, ProgressUpdate};
 
-use crate::{auth::Authenticator, aws::Aws, config::FetchUrl, egress::Egress};
+use crate::{
+    auth::{Authenticator, RoleChoices},
+    aws::Aws,
+    config::FetchUrl,
+    context::Access,
+    egress::Egress,
+};
 
 /// What a tool does to the world: MCP's tool annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +43,20 @@ pub enum Effect {
     ReadLocal,
     /// Reads from AWS or the catalog, or has an issuer asked.
     Read,
+    /// Changes what holds for the caller's session with this server; reads from AWS.
+    Session,
+    /// Changes what lies in AWS.
+    Write,
+}
+
+impl Effect {
+    /// What a tool of this effect may do in AWS.
+    pub fn access(self) -> Access {
+        match self {
+            Self::ReadLocal | Self::Read | Self::Session => Access::Read,
+            Self::Write => Access::Write,
+        }
+    }
 }
 
 /// What a tool gives back.
@@ -55,6 +75,7 @@ type Run = Box<
 /// A tool.
 pub struct Tool {
     name: String,
+    effect: Effect,
     /// JSON.
     definition: Cow<'static, str>,
     /// How to make the definition anew, if its schemas come from types.
@@ -93,6 +114,7 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
+            effect,
             definition: declaration.definition(),
             declaration: Some(declaration),
             required: None,
@@ -100,7 +122,8 @@ impl Tool {
         }
     }
 
-    /// A tool whose definition is given whole, and whose results are passed on as they are.
+    /// A tool whose definition is given whole, and whose results are passed on as they are. It reads, unless
+    /// [`Tool::with_effect`] says otherwise.
     pub fn raw<F, Fut>(name: &str, definition: &Value, run: F) -> Self
     where
         F: Fn(Box<RawValue>, Progress) -> Fut + Send + Sync + 'static,
@@ -112,6 +135,7 @@ impl Tool {
         });
         Self {
             name: name.to_owned(),
+            effect: Effect::Read,
             definition: definition.to_string().into(),
             declaration: None,
             required: None,
@@ -124,6 +148,18 @@ impl Tool {
     pub fn requiring(mut self, capabilities: Value) -> Self {
         self.required = Some(capabilities);
         self
+    }
+
+    /// The same tool, with this effect on the world.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// What it does to the world, and so what its calls may do in AWS.
+    pub fn effect(&self) -> Effect {
+        self.effect
     }
 
     /// The name: 1 to 64 of `[A-Za-z0-9_-]`.
@@ -164,11 +200,12 @@ impl Tool {
 pub fn native(
     aws: &Arc<Aws>,
     authenticator: Option<&Arc<Authenticator>>,
+    roles: &Arc<RoleChoices>,
     gate: &Arc<Gate>,
     egress: &Arc<Egress>,
     catalog: Option<&FetchUrl>,
 ) -> Vec<Tool> {
-    let mut tools = session::tools(aws, authenticator, gate);
+    let mut tools = session::tools(aws, authenticator, roles, gate);
     tools.extend(quilt::tools(aws, egress, catalog));
     tools
 }

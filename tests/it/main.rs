@@ -18,10 +18,12 @@
 mod architecture;
 mod auth;
 mod cancellation;
+mod choice;
 mod cli;
 mod egress;
 mod faults;
 mod http;
+mod iam;
 mod interop;
 mod isolation;
 mod issuers;

@@ -7,6 +7,8 @@ use serde_json::json;
 use super::support::{Setup, claims, fault::Faults, limited, server::Server, token::now, world};
 
 const ASSUME: &str = "Action=AssumeRole&";
+/// What a tool that reads is narrowed to.
+const READ_POLICY: &str = include_str!("../../src/aws/read.policy.json");
 
 async fn watched() -> (Faults, Server) {
     let sts = Faults::start().await;
@@ -46,6 +48,7 @@ fn sts_is_asked_for_the_caller_s_role_in_the_caller_s_name() {
             ("Version", "2011-06-15"),
             ("RoleArn", alice.roles[1].as_str()),
             ("ExternalId", "ext-42"),
+            ("Policy", READ_POLICY),
             ("Tags.member.1.Key", "cost"),
             ("Tags.member.1.Value", "42"),
             ("Tags.member.2.Key", "team"),
@@ -146,6 +149,28 @@ fn without_its_external_id_a_server_assumes_no_role() {
             );
             assert_eq!(sts.count(ASSUME), 0, "{arn}: STS was asked without it");
             assert_eq!(health().await, 503, "{arn}");
+        }
+    });
+}
+
+#[test]
+fn a_tool_that_reads_assumes_with_a_policy_that_reads_unless_the_operator_says_otherwise() {
+    limited(async {
+        for (mode, policy) in [("tool", Some(READ_POLICY)), ("off", None)] {
+            let sts = Faults::start().await;
+            let server = Setup::new()
+                .with("/roles/sessionPolicy", mode)
+                .endpoint(&sts.endpoint())
+                .start();
+            let alice = world().person("alice");
+            let caller = server.user("alice");
+            caller
+                .call("bucket_objects_list", json!({ "bucket": alice.bucket }))
+                .await
+                .content();
+            caller.call("auth_status", json!({})).await.content();
+            let [asked] = <[_; 1]>::try_from(sts.queries(ASSUME)).unwrap();
+            assert_eq!(asked.get("Policy").map(String::as_str), policy, "{mode}");
         }
     });
 }

@@ -14,7 +14,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use crate::json;
+use crate::{auth::SignedRequest, config::IamFrontDoorKind, json};
 
 /// What stands between the caller and the function, which decides the form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +76,26 @@ struct V2 {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct V2Context {
     http: V2Http,
     stage: Option<String>,
+    account_id: Option<String>,
+    api_id: Option<String>,
+    domain_name: Option<String>,
+    authorizer: Option<Authorizer>,
+}
+
+/// Who a front door found the caller to be. Of its members, only what IAM authentication writes is read.
+#[derive(Deserialize)]
+struct Authorizer {
+    iam: Option<Signer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signer {
+    user_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +107,7 @@ struct V2Http {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct V1 {
+    version: Option<String>,
     http_method: String,
     path: String,
     headers: Option<BTreeMap<String, String>>,
@@ -100,8 +118,13 @@ struct V1 {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct V1Context {
     stage: Option<String>,
+    account_id: Option<String>,
+    api_id: Option<String>,
+    domain_name: Option<String>,
+    identity: Option<Signer>,
 }
 
 /// Reads an event; `base_path` is taken off its path where it begins with it.
@@ -155,7 +178,31 @@ fn from_v2(event: V2, base_path: &str) -> Result<Request<Body>, &'static str> {
         event.raw_query_string.as_deref(),
     )?;
     let body = body(event.body, event.is_base64_encoded)?;
-    request(&event.request_context.http.method, target, headers, body)
+    let context = event.request_context;
+    let mut request = request(&context.http.method, target, headers, body)?;
+    // An HTTP API writes the same members; only a Function URL's domain is named like this.
+    let is_function_url = |api: &str, domain: &str| {
+        domain
+            .strip_prefix(api)
+            .is_some_and(|rest| rest.starts_with(".lambda-url.") && rest.ends_with(".on.aws"))
+    };
+    let signer = context.authorizer.and_then(|authorizer| authorizer.iam);
+    if let (Some(api_id), Some(domain_name), Some(account_id), Some(user_arn)) = (
+        context.api_id,
+        context.domain_name,
+        context.account_id,
+        signer.and_then(|signer| signer.user_arn),
+    ) && is_function_url(&api_id, &domain_name)
+    {
+        request.extensions_mut().insert(SignedRequest {
+            kind: IamFrontDoorKind::FunctionUrl,
+            account_id,
+            api_id,
+            domain_name,
+            user_arn,
+        });
+    }
+    Ok(request)
 }
 
 fn from_v1(
@@ -191,7 +238,26 @@ fn from_v1(
         .filter(|_| front_door == FrontDoor::RestApi);
     let target = target(&event.path, stage, base_path, None)?;
     let body = body(event.body, event.is_base64_encoded.unwrap_or_default())?;
-    request(&event.http_method, target, headers, body)
+    let mut request = request(&event.http_method, target, headers, body)?;
+    let context = event.request_context;
+    // An HTTP API can write this version too, and names it; a REST API does not.
+    let is_rest_api = front_door == FrontDoor::RestApi && event.version.is_none();
+    if let (true, Some(api_id), Some(domain_name), Some(account_id), Some(user_arn)) = (
+        is_rest_api,
+        context.api_id,
+        context.domain_name,
+        context.account_id,
+        context.identity.and_then(|identity| identity.user_arn),
+    ) {
+        request.extensions_mut().insert(SignedRequest {
+            kind: IamFrontDoorKind::RestApi,
+            account_id,
+            api_id,
+            domain_name,
+            user_arn,
+        });
+    }
+    Ok(request)
 }
 
 fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), &'static str> {

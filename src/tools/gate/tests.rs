@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app,
-    auth::{Authenticator, BearerToken, Caller, Hs256Key, Judged, LoadSecret, mint},
+    auth::{Authenticator, BearerToken, Caller, Hs256Key, Judged, LoadSecret, RoleChoices, mint},
     clock::Clock,
     config::{Config, Process, SecretError},
     egress::Egress,
@@ -43,20 +43,18 @@ async fn context(claims: Value) -> RuntimeContext {
         &config.auth,
         &config.server,
         &config.roles,
+        Arc::new(RoleChoices::new(&config.roles, false, clock)),
         &egress,
         clock,
         &load,
     );
     let token = mint(&payload, &Hs256Key::new(&SECRET.into()).unwrap());
     let token = BearerToken::parse(token.as_bytes()).unwrap();
-    let Judged {
-        principal, proof, ..
-    } = authenticator.judge(&token).await.unwrap();
+    let Judged { principal, .. } = authenticator.judge(&token).await.unwrap();
     let caller = Caller {
         principal,
         role: None,
         credentials: None,
-        proof,
     };
     RuntimeContext::of_caller(caller, "test".into(), Arc::default())
 }

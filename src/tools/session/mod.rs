@@ -1,6 +1,7 @@
-//! The tools that say who is calling, and what they may do.
+//! The tools that say who is calling, what they may do, and as which role.
 
 mod info;
+mod role;
 mod validate_access;
 mod validate_token;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::{Effect, Gate, NoArguments, Progress, Tool, ToolError};
 use crate::{
-    auth::Authenticator,
+    auth::{Authenticator, RoleChoices},
     aws::Aws,
     clock::rfc3339,
     context::{Environment, RuntimeContext, Scheme},
@@ -21,12 +22,13 @@ use crate::{
 pub fn tools(
     aws: &Arc<Aws>,
     authenticator: Option<&Arc<Authenticator>>,
+    roles: &Arc<RoleChoices>,
     gate: &Arc<Gate>,
 ) -> Vec<Tool> {
     let (status, buckets) = (Arc::clone(aws), Arc::clone(aws));
     let (permissions, tools) = (Arc::clone(gate), Arc::clone(gate));
     let authenticator = authenticator.cloned();
-    vec![
+    let mut all = vec![
         Tool::new(
             "whoami",
             "Who am I",
@@ -86,23 +88,26 @@ pub fn tools(
                 async { verdict }
             },
         ),
-    ]
+    ];
+    all.extend(role::tools(aws, roles));
+    all
 }
 
 /// Who the server takes the caller for.
 #[derive(Debug, Serialize, JsonSchema)]
 struct WhoAmI {
-    /// The subject of the verified token; null without one.
+    /// The subject of the verified token, or the ARN of who signed the request; null without either.
     subject: Option<String>,
-    /// The issuer of the verified token; null without one.
+    /// The issuer of the verified token, or `aws:iam:` and the account of who signed; null without either.
     issuer: Option<String>,
-    /// Where the call comes from and how it was authenticated: web-jwt, web-bearer, web-unauthenticated, desktop-stdio.
+    /// Where the call comes from and how it was authenticated: web-jwt, web-bearer, web-role, web-unauthenticated,
+    /// desktop-stdio.
     environment: String,
-    /// How the caller proved its identity: jwt, bearer; null if it did not.
+    /// How the caller proved its identity: jwt, bearer, assume-role (signed with AWS credentials); null if it did not.
     scheme: Option<String>,
     /// The ARN of the AWS role that calls act as; null without one.
     role: Option<String>,
-    /// When the token expires (RFC 3339, UTC); null without one.
+    /// When the token, or what the signature stands for, expires (RFC 3339, UTC); null without either.
     expires_at: Option<String>,
 }
 
@@ -121,12 +126,14 @@ fn describe(context: &RuntimeContext) -> WhoAmI {
             Environment::WebUnauthenticated => "web-unauthenticated",
             Environment::WebJwt => "web-jwt",
             Environment::WebBearer => "web-bearer",
+            Environment::WebRole => "web-role",
         }
         .to_owned(),
         scheme: context.scheme().map(|scheme| {
             match scheme {
                 Scheme::Jwt => "jwt",
                 Scheme::Bearer => "bearer",
+                Scheme::AssumeRole => "assume-role",
             }
             .to_owned()
         }),

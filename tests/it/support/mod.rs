@@ -18,7 +18,7 @@ pub use server::Setup;
 pub use token::claims;
 
 /// Our own tools, in the order in which they are listed.
-pub const TOOLS: [&str; 10] = [
+pub const TOOLS: [&str; 12] = [
     "whoami",
     "auth_status",
     "get_user_info",
@@ -26,6 +26,8 @@ pub const TOOLS: [&str; 10] = [
     "validate_bearer_token",
     "validate_bucket_access",
     "validate_tool_access",
+    "get_current_quilt_role",
+    "assume_quilt_user_role",
     "catalog_info",
     "bucket_list",
     "bucket_objects_list",
