@@ -120,8 +120,8 @@ impl Authenticator {
             return self.admit(self.judge(&token).await?, headers);
         }
         if let (Some(rules), Some(signed)) = (&self.iam, signed) {
-            let signer = rules.judge(signed, self.clock.unix())?;
-            let principal = Arc::new(Principal::of_signature(signer));
+            let caller = rules.judge(signed, self.clock.unix())?;
+            let principal = Arc::new(Principal::of_signature(caller));
             let role = self.named_role(&principal, RoleRequest::from_headers(headers)?)?;
             return Ok(Caller {
                 principal,

@@ -177,6 +177,7 @@ fn definitions_are_complete_and_true() {
             "get_user_info",
             "get_user_permissions",
             "validate_tool_access",
+            "get_current_quilt_role",
         ];
         for tool in tools.as_array().unwrap() {
             assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
