@@ -343,6 +343,12 @@ fn what_a_registry_refuses_is_refused() {
             1,
             "a refusal is kept for a moment"
         );
+        // What it cannot read is no token of its own, and no trouble.
+        let long = "x".repeat(9_000);
+        for _ in 0..2 {
+            assert_eq!(status(&long).await, 401);
+        }
+        assert_eq!(registry.count("/api/auth/get_credentials"), 2);
         registry.give("no-role", None);
         assert_eq!(status("no-role").await, 403);
         // Ended by its own word: not worth a question.
