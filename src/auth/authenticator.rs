@@ -257,10 +257,11 @@ impl Authenticator {
         Ok(Some(Judged::by_signature(Arc::new(principal))))
     }
 
-    /// The reason why no token of some issuer can be judged, if the last attempt showed one.
+    /// The reason why no token can be judged at all, if the last attempts showed one. An issuer that is out of order does
+    /// not make the others' callers wait: whoever names it must not have every instance taken out of service.
     pub fn ailment(&self) -> Option<&'static str> {
-        let ailing = self.issuers.iter().any(Issuer::is_missing);
-        ailing.then_some("the keys or the secret of an issuer cannot be read")
+        let ailing = self.takes_tokens() && self.issuers.iter().all(Issuer::is_missing);
+        ailing.then_some("no issuer's keys, or secret, can be read")
     }
 }
 

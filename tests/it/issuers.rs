@@ -214,6 +214,25 @@ fn an_issuer_in_trouble_is_a_503_within_5_s_and_the_next_call_recovers() {
 }
 
 #[test]
+fn an_issuer_in_trouble_takes_nobody_else_s_service_away() {
+    limited(async {
+        let issuer = Issuer::start().await;
+        let server = Setup::new()
+            .with(
+                "/auth/issuers/1",
+                json!({ "issuer": issuer.url, "audience": AUDIENCE, "jwks": "discover" }),
+            )
+            .start();
+        issuer.trouble(Some(Trouble::Down));
+        // Anybody can write a token that names it.
+        let mallory = server.with_token(issuer.sign(&issuer.claims("mallory", "nobody")));
+        assert_eq!(mallory.post(PING).await.status, 503);
+        assert_eq!(server.user("alice").post(PING).await.status, 200);
+        assert_eq!(health(&server).await, 200);
+    });
+}
+
+#[test]
 fn issuers_do_not_judge_each_other_s_tokens() {
     limited(async {
         let (issuer, registry) = (Issuer::start().await, Issuer::start().await);
