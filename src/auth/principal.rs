@@ -75,6 +75,11 @@ impl Principal {
         }
     }
 
+    /// About how much memory the texts of its claims take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.claims().map_or(0, VerifiedClaims::bytes)
+    }
+
     /// How it was proven.
     pub fn proof(&self) -> Proof {
         match &self.0 {
