@@ -269,7 +269,8 @@ impl<'a> Claims<'a> {
         };
         let (grants, listed) = stated.judge()?;
         let (own_role, listed) = self.roles(listed)?;
-        // For show only: one that cannot be shown is none.
+        // None of these is proof of anything: one that cannot be shown is none. An empty `sid` names no login, which two
+        // of one subject would share.
         let shown = |text: Option<String>| text.filter(|text| is_name(text));
         Ok(VerifiedClaims {
             issuer: Arc::clone(&rules.issuer),
@@ -282,8 +283,8 @@ impl<'a> Claims<'a> {
             grants,
             email: shown(self.email),
             name: shown(self.preferred_username.or(self.username)),
-            session_id: self.sid,
-            token_id: self.jti,
+            session_id: shown(self.sid),
+            token_id: shown(self.jti),
         })
     }
 
