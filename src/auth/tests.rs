@@ -1521,3 +1521,27 @@ async fn a_choice_is_judged_again_at_every_call_and_ends_with_its_token() {
     let forgetful = RoleChoices::new(&config.roles, false, clock());
     assert!(!forgetful.keep(&role));
 }
+
+#[tokio::test]
+async fn a_client_secret_that_hangs_holds_nobody_for_long() {
+    let document = json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "introspection": {
+        "url": "http://127.0.0.1:9/introspect", "clientId": "rolecall",
+        "clientSecret": { "$secret": "arn:aws:secretsmanager:us-east-1:111122223333:secret:client-AbCdEf" },
+    } }] } });
+    let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+    let hangs: LoadSecret = Arc::new(|_| Box::pin(std::future::pending()));
+    let authenticator = Authenticator::new(
+        &config.auth,
+        &config.server,
+        &config.roles,
+        choices(&config, clock()),
+        &egress(&config),
+        clock(),
+        &hangs,
+    );
+    let headers = headers("opaque");
+    let judged = authenticator.authenticate(&headers, None);
+    let judged = tokio::time::timeout(std::time::Duration::from_secs(30), judged);
+    let refused = judged.await.expect("it has an answer").unwrap_err();
+    assert!(matches!(refused, AuthError::Unavailable(_)), "{refused:?}");
+}
