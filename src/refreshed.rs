@@ -152,7 +152,8 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
         }
     }
 
-    /// The value if it `is_good`, whatever its age; loaded otherwise.
+    /// The value if it `is_good`, whatever its age; loaded otherwise. One that came before the clock was set back is not
+    /// asked: it would be good for longer than it said.
     pub(crate) async fn good<F>(
         &self,
         now: UnixSeconds,
@@ -165,7 +166,9 @@ impl<T: Send + Sync + 'static, E: Clone + Send + Sync + 'static> Refreshed<T, E>
         let flight = {
             let mut state = self.lock();
             match &state.value {
-                Some((value, _)) if is_good(value) => return Ok(Arc::clone(value)),
+                Some((value, loaded)) if age(*loaded, now) < UnixSeconds::MAX && is_good(value) => {
+                    return Ok(Arc::clone(value));
+                }
                 _ => {
                     // Bad for one is bad for all, also if no other can be had.
                     state.value = None;
@@ -397,6 +400,22 @@ mod tests {
         assert_eq!(*value.current(999_999, || source.load()).await.unwrap(), 1);
         assert_eq!(*value.current(10, || source.load()).await.unwrap(), 2);
         assert_eq!(*value.current(11, || source.load()).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_lengthens_no_value_s_time() {
+        let (value, source) = (Refreshed::new(Policy::BY_VALUE), Source::new(u32::MAX));
+        let (value, source) = (&value, &source);
+        let good = async |now: UnixSeconds| {
+            let until = value.good(now, |_| now < 1_000_300, || source.load());
+            *until.await.unwrap()
+        };
+        assert_eq!(good(1_000_000).await, 1);
+        // Whoever read the clock before the load began.
+        assert_eq!(good(999_990).await, 1);
+        assert_eq!(good(1_000_299).await, 1);
+        assert_eq!(good(900_000).await, 2);
+        assert_eq!(good(900_001).await, 2);
     }
 
     #[tokio::test]

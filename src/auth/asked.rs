@@ -2,10 +2,17 @@
 //!
 //! Owns [`Asked`]. In come a token's fingerprint and the way to ask; out goes the verdict, kept as long as the answer
 //! said it holds. One question serves all who bring the same token meanwhile; a refusal is kept shortly, so that a bad
-//! token repeated costs one question; at most [`MAX_QUESTIONS`] are open at a time, so that a storm of different ones
-//! does not become a storm for the issuer.
+//! token repeated costs one question; at most [`MAX_QUESTIONS`] are open at a time, and [`MAX_WAITING`] wait, so that a
+//! storm of different ones becomes a storm neither for the issuer nor for our memory. Tokens that were good have turns
+//! of their own: whoever makes some up does not hold their holders up.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
@@ -19,6 +26,8 @@ use crate::{
 const MAX_TOKENS: u64 = 2_048;
 /// Questions that are open at a time.
 const MAX_QUESTIONS: usize = 32;
+/// Questions that are open or wait for their turn: each holds its token. Further ones are not asked.
+const MAX_WAITING: usize = 1_024;
 /// All that a caller waits for a verdict: less than the 5 s in which a bad token must have its answer.
 const BUDGET: Duration = Duration::from_secs(4);
 /// How long a refusal is kept, in seconds.
@@ -61,14 +70,51 @@ impl Answer {
 /// The verdicts of one issuer.
 pub(super) struct Asked {
     answers: moka::sync::Cache<Fingerprint, Arc<Refreshed<Answer, KeyError>>>,
-    questions: Arc<Semaphore>,
+    strangers: Arc<Turns>,
+    known: Arc<Turns>,
+}
+
+/// Who may ask, and who may wait to.
+struct Turns {
+    open: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Turns {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            open: Semaphore::new(MAX_QUESTIONS),
+            waiting: Semaphore::new(MAX_WAITING),
+        })
+    }
+
+    /// Asks when it is its turn.
+    async fn ask(
+        &self,
+        question: impl Future<Output = Result<Answer, KeyError>>,
+    ) -> Result<Answer, KeyError> {
+        let unavailable = |reason: &str| KeyError::Unavailable(reason.to_owned());
+        let _waiting = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| unavailable("too many questions are waiting"))?;
+        let answered = tokio::time::timeout(BUDGET, async {
+            // It is never closed.
+            let _turn = self.open.acquire().await;
+            question.await
+        });
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("it does not answer in time")))
+    }
 }
 
 impl Asked {
     pub(super) fn new() -> Self {
         Self {
             answers: moka::sync::Cache::new(MAX_TOKENS),
-            questions: Arc::new(Semaphore::new(MAX_QUESTIONS)),
+            strangers: Turns::new(),
+            known: Turns::new(),
         }
     }
 
@@ -85,24 +131,83 @@ impl Asked {
         let slot = self
             .answers
             .get_with(fingerprint, || Arc::new(Refreshed::new(Policy::BY_VALUE)));
+        let was_good = AtomicBool::new(false);
         let answer = slot.good(
             now,
-            |answer| answer.holds(now),
+            |answer| {
+                was_good.store(answer.verdict.is_ok(), Relaxed);
+                answer.holds(now)
+            },
             || {
-                let (questions, question) = (Arc::clone(&self.questions), ask());
-                async move {
-                    let answered = tokio::time::timeout(BUDGET, async {
-                        let _turn = questions.acquire().await;
-                        question.await
-                    });
-                    answered.await.unwrap_or_else(|_| {
-                        Err(KeyError::Unavailable(
-                            "it does not answer in time".to_owned(),
-                        ))
-                    })
-                }
+                let turns = if was_good.load(Relaxed) {
+                    &self.known
+                } else {
+                    &self.strangers
+                };
+                let (turns, question) = (Arc::clone(turns), ask());
+                async move { turns.ask(question).await }
             },
         );
         answer.await?.verdict.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Principal, Proof, VerifiedClaims};
+
+    const NOW: UnixSeconds = 1_795_000_000;
+
+    fn good(until: UnixSeconds) -> Answer {
+        let principal = Principal::of_token(VerifiedClaims::default(), [0; 32], Proof::Bearer);
+        let judged = Judged {
+            principal: Arc::new(principal),
+            credentials: None,
+        };
+        Answer::good(judged, until)
+    }
+
+    fn stranger(number: usize) -> Fingerprint {
+        let mut fingerprint = [1; 32];
+        fingerprint[..8].copy_from_slice(&number.to_be_bytes());
+        fingerprint
+    }
+
+    #[tokio::test]
+    async fn made_up_tokens_do_not_hold_up_the_holder_of_a_good_one() {
+        let asked = &Asked::new();
+        let known = async |now, until| {
+            let verdict = asked.verdict([0; 32], now, move || async move { Ok(good(until)) });
+            verdict.await
+        };
+        assert!(known(NOW, NOW + 60).await.is_ok());
+        // The issuer is slow, and all its turns are taken.
+        let made_up = |number| Box::pin(asked.verdict(stranger(number), NOW, std::future::pending));
+        let mut storm: Vec<_> = (0..2 * MAX_QUESTIONS).map(made_up).collect();
+        for verdict in &mut storm {
+            assert!(futures_util::poll!(verdict).is_pending());
+        }
+        tokio::task::yield_now().await;
+        // What was known has to be asked for again, and is.
+        tokio::select! {
+            biased;
+            verdict = known(NOW + 60, NOW + 120) => assert!(verdict.is_ok()),
+            _ = &mut storm[0] => panic!("it waited for the storm"),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_many_questions_wait() {
+        let asked = &Asked::new();
+        let made_up = |number| Box::pin(asked.verdict(stranger(number), NOW, std::future::pending));
+        let mut storm: Vec<_> = (0..MAX_WAITING).map(made_up).collect();
+        for verdict in &mut storm {
+            assert!(futures_util::poll!(verdict).is_pending());
+        }
+        // Each question is a task of its own, and those before this one begin before it.
+        let one_more = made_up(MAX_WAITING).await;
+        let refused = one_more.unwrap_err().to_string();
+        assert!(refused.contains("too many questions"), "{refused}");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns [`RoleChoices`]: what the operator allows, and which of the allowed roles a session asked to act as. A choice is
 //! a request that was made earlier: it grants nothing, and is judged at every call as a header is. It lives in this
-//! process's memory, as long as the token it was made with, and is found by the whole [`SessionKey`]: two sessions of one
-//! subject share nothing. Where another process may answer the next call (AWS Lambda), nothing is kept.
+//! process's memory, as long as the token it was made with is accepted, and is found by the whole [`SessionKey`]: two
+//! sessions of one subject share nothing. Where another process may answer the next call (AWS Lambda), nothing is kept.
 
 use std::sync::Arc;
 
@@ -26,10 +26,15 @@ pub struct RoleChoices {
     clock: Clock,
 }
 
+/// How long after its end a token may still be accepted, in seconds: the most that `leewaySeconds` can be.
+const MAX_LEEWAY: UnixSeconds = 30;
+
 #[derive(Clone)]
 struct Choice {
     role: RoleArn,
-    ends_at: UnixSeconds,
+    /// `None` for a session of one token, which needs no other end than the token's: that may be asked for anew, as
+    /// introspection is, and would leave its caller with another role unawares.
+    ends_at: Option<UnixSeconds>,
 }
 
 impl RoleChoices {
@@ -63,7 +68,8 @@ impl RoleChoices {
         };
         let choice = Choice {
             role: role.arn().clone(),
-            ends_at: role.principal().expires_at(),
+            ends_at: (!session.is_one_token())
+                .then(|| role.principal().expires_at().saturating_add(MAX_LEEWAY)),
         };
         chosen.insert(session, choice);
         true
@@ -74,7 +80,7 @@ impl RoleChoices {
         let chosen = self.chosen.as_ref()?;
         let session = principal.session()?;
         let choice = chosen.get(&session)?;
-        if choice.ends_at <= self.clock.unix() {
+        if choice.ends_at.is_some_and(|end| end <= self.clock.unix()) {
             chosen.invalidate(&session);
             return None;
         }

@@ -84,7 +84,30 @@ pub struct SessionTag {
     pub value: String,
 }
 
+/// What a text takes beside its own length, in bytes: where it is, how it is held, the rest of its block.
+const BYTES_OF_TEXT: usize = 64;
+
+/// About how much memory texts take, in bytes.
+pub(super) fn bytes_of<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.len() + BYTES_OF_TEXT).sum()
+}
+
 impl VerifiedClaims {
+    /// About how much memory its texts take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let tags = self.session_tags.iter();
+        let texts = [&self.email, &self.name, &self.session_id, &self.token_id];
+        let texts = texts
+            .into_iter()
+            .flatten()
+            .chain([&self.subject])
+            .chain(&self.transitive_tag_keys)
+            .chain(tags.flat_map(|tag| [&tag.key, &tag.value]));
+        self.grants.bytes()
+            + bytes_of(texts.map(String::as_str))
+            + bytes_of(self.roles.iter().map(RoleArn::as_str))
+    }
+
     /// Judges a token by an issuer's keys and rules.
     pub(super) fn verify(
         unverified: &UnverifiedClaims,
@@ -246,7 +269,8 @@ impl<'a> Claims<'a> {
         };
         let (grants, listed) = stated.judge()?;
         let (own_role, listed) = self.roles(listed)?;
-        // For show only: one that cannot be shown is none.
+        // None of these is proof of anything: one that cannot be shown is none. An empty `sid` names no login, which two
+        // of one subject would share.
         let shown = |text: Option<String>| text.filter(|text| is_name(text));
         Ok(VerifiedClaims {
             issuer: Arc::clone(&rules.issuer),
@@ -259,8 +283,8 @@ impl<'a> Claims<'a> {
             grants,
             email: shown(self.email),
             name: shown(self.preferred_username.or(self.username)),
-            session_id: self.sid,
-            token_id: self.jti,
+            session_id: shown(self.sid),
+            token_id: shown(self.jti),
         })
     }
 

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Rejection,
-    claims::{WRONG_TYPE, is_name},
+    claims::{WRONG_TYPE, bytes_of, is_name},
     compressed::Compressed,
 };
 use crate::{config::arn::RoleArn, json};
@@ -60,6 +60,14 @@ impl Level {
 }
 
 impl Grants {
+    /// About how much memory its texts take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.role_names.iter().chain(&self.groups);
+        let sets = [&self.permissions, &self.buckets];
+        let texts = names.chain(sets.into_iter().flatten().flatten());
+        bytes_of(texts.map(String::as_str)) + self.scope.len()
+    }
+
     /// Whether the token narrows what tools may do.
     pub fn narrow(&self) -> bool {
         self.permissions.is_some() || self.buckets.is_some()

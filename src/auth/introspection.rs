@@ -31,7 +31,7 @@ const CACHE_SECONDS: u64 = 60;
 pub(super) struct Introspection {
     url: FetchUrl,
     client_id: String,
-    client_secret: KeptSecret,
+    client_secret: Arc<KeptSecret>,
     serves: u64,
     egress: Arc<Egress>,
     asked: Asked,
@@ -47,7 +47,10 @@ impl Introspection {
         Some(Self {
             url: section.url.clone()?,
             client_id: section.client_id.clone(),
-            client_secret: KeptSecret::from_config(section.client_secret.as_ref()?, load),
+            client_secret: Arc::new(KeptSecret::from_config(
+                section.client_secret.as_ref()?,
+                load,
+            )),
             serves: section.cache_seconds.map_or(CACHE_SECONDS, Bounded::get),
             egress: Arc::clone(egress),
             asked: Asked::new(),
@@ -61,13 +64,8 @@ impl Introspection {
         rules: &Rules,
         now: UnixSeconds,
     ) -> Result<Judged, AuthError> {
-        let secret = self
-            .client_secret
-            .current(now, |_| Ok(()))
-            .await
-            .map_err(KeyError::from)?;
-        let fetch = Fetch {
-            authorization: Some(basic(&self.client_id, &secret)),
+        let (client_id, client_secret) = (self.client_id.clone(), Arc::clone(&self.client_secret));
+        let mut fetch = Fetch {
             form: Some(form(token.secret())),
             ..Fetch::get(self.url.clone())
         };
@@ -75,6 +73,9 @@ impl Introspection {
         let (egress, rules, serves) = (Arc::clone(&self.egress), rules.clone(), self.serves);
         self.asked
             .verdict(fingerprint, now, || async move {
+                // A part of the question: a verdict that is known needs no secret, and a caller waits for both together.
+                let secret = client_secret.current(now, |_| Ok(())).await?;
+                fetch.authorization = Some(basic(&client_id, &secret));
                 let answer = egress
                     .fetch(fetch)
                     .await

@@ -53,6 +53,13 @@ enum Login {
     Token(Fingerprint),
 }
 
+impl SessionKey {
+    /// Whether it is the session of a single token, and ends with it.
+    pub(super) fn is_one_token(&self) -> bool {
+        matches!(self.login, Login::Token(_))
+    }
+}
+
 impl Principal {
     /// The principal of a token that was judged to be good, which has this fingerprint.
     pub(super) fn of_token(claims: VerifiedClaims, fingerprint: Fingerprint, proof: Proof) -> Self {
@@ -73,6 +80,11 @@ impl Principal {
             Evidence::Token { claims, .. } => Some(claims),
             Evidence::Signature(_) => None,
         }
+    }
+
+    /// About how much memory the texts of its claims take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.claims().map_or(0, VerifiedClaims::bytes)
     }
 
     /// How it was proven.

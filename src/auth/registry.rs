@@ -82,7 +82,8 @@ impl Registry {
                     .map_err(|error| KeyError::of_egress(&error))?;
                 match answer.status.as_u16() {
                     200 => said.judged(&issuer, &fingerprint, &answer.body, now),
-                    401 => Ok(Answer::refused(Rejection::Refused, now)),
+                    // 400 and 431: what cannot be read, or is too long for it, is no token of its own. RFC 6585, section 5.
+                    400 | 401 | 431 => Ok(Answer::refused(Rejection::Refused, now)),
                     403 => Ok(Answer::refused(
                         AuthError::RoleNotAllowed(RoleError::Registry),
                         now,

@@ -1454,8 +1454,15 @@ fn every_error_has_the_code_that_clients_know() {
 
 /// Alice, by a token with this fingerprint that lists these roles.
 fn alice_with(fingerprint: u8, roles: &[&str]) -> Arc<Principal> {
-    let payload = with(json!({ "role_arn": roles[0], "roles": roles }));
-    let token = BearerToken::parse(sign(&payload).as_bytes()).unwrap();
+    alice_by(
+        fingerprint,
+        &with(json!({ "role_arn": roles[0], "roles": roles })),
+    )
+}
+
+/// Alice, by a token with this fingerprint and these claims.
+fn alice_by(fingerprint: u8, payload: &Value) -> Arc<Principal> {
+    let token = BearerToken::parse(sign(payload).as_bytes()).unwrap();
     let unverified = UnverifiedClaims::parse(&token).unwrap();
     let config = config(&json!({}));
     let judged_by = Rules::from_config(&config.auth.issuers[0], &config.server);
@@ -1486,11 +1493,55 @@ async fn a_choice_is_judged_again_at_every_call_and_ends_with_its_token() {
     assert_eq!(asked(&fewer).unwrap().unwrap_err(), RoleError::NotListed);
     // Another session of the same subject.
     assert!(asked(&alice_with(2, &[ALICE, READER])).is_none());
-    advance(3_599);
-    assert!(asked(&before).is_some());
+    let named = |fingerprint: u8, sid: &str| {
+        let claims = json!({ "role_arn": ALICE, "roles": [READER], "sid": sid });
+        alice_by(fingerprint, &with(claims))
+    };
+    // A `sid` that names no login is none: its tokens share nothing.
+    for sid in ["", "\u{202e}", &"s".repeat(257)] {
+        let role = choices
+            .authorize(&named(5, sid), READER.parse().unwrap())
+            .unwrap();
+        assert!(choices.keep(&role));
+        assert!(asked(&named(5, sid)).is_some());
+        assert!(asked(&named(6, sid)).is_none(), "{sid:?}");
+    }
+    // In a login of several tokens, as long as the one it was made with is accepted: also past its end, by the leeway.
+    let role = choices
+        .authorize(&named(3, "login"), READER.parse().unwrap())
+        .unwrap();
+    assert!(choices.keep(&role));
+    advance(3_629);
+    assert!(asked(&named(4, "login")).is_some());
     advance(1);
-    assert!(asked(&before).is_none());
+    assert!(asked(&named(4, "login")).is_none());
+    // A session of one token needs no other end than the token's.
+    assert!(asked(&before).is_some());
     // Where another process may answer next, nothing is kept.
     let forgetful = RoleChoices::new(&config.roles, false, clock());
     assert!(!forgetful.keep(&role));
+}
+
+#[tokio::test]
+async fn a_client_secret_that_hangs_holds_nobody_for_long() {
+    let document = json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "introspection": {
+        "url": "http://127.0.0.1:9/introspect", "clientId": "rolecall",
+        "clientSecret": { "$secret": "arn:aws:secretsmanager:us-east-1:111122223333:secret:client-AbCdEf" },
+    } }] } });
+    let config = Config::parse(&document.to_string(), &|_| None).unwrap();
+    let hangs: LoadSecret = Arc::new(|_| Box::pin(std::future::pending()));
+    let authenticator = Authenticator::new(
+        &config.auth,
+        &config.server,
+        &config.roles,
+        choices(&config, clock()),
+        &egress(&config),
+        clock(),
+        &hangs,
+    );
+    let headers = headers("opaque");
+    let judged = authenticator.authenticate(&headers, None);
+    let judged = tokio::time::timeout(std::time::Duration::from_secs(30), judged);
+    let refused = judged.await.expect("it has an answer").unwrap_err();
+    assert!(matches!(refused, AuthError::Unavailable(_)), "{refused:?}");
 }

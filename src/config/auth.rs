@@ -325,6 +325,14 @@ impl IssuerSection {
                 "is for `registry` and `introspection` only: a signed token names its issuer",
             );
         }
+        let (base, field) = match judge {
+            Judge::Registry(url) => (Some(url), at("registry")),
+            Judge::Alb(section) => (section.keys.as_ref(), format!("{}.keys", at("alb"))),
+            Judge::Hs256(_) | Judge::Jwks(_) | Judge::Introspection(_) => (None, String::new()),
+        };
+        if base.is_some_and(|url| url.url().query().is_some()) {
+            mistakes.add(field, "must have no query: a path is added to it");
+        }
         match judge {
             Judge::Hs256(SecretSetting::Plain(secret))
                 if secret.expose_secret().len() < MIN_HS256_BYTES =>

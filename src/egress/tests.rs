@@ -821,3 +821,9 @@ async fn what_was_fetched_does_not_print_itself() {
         "{printed}"
     );
 }
+
+#[test]
+fn whoever_causes_a_fetch_has_an_answer_within_five_seconds() {
+    let url = FetchUrl::parse("https://idp.example.com/keys").unwrap();
+    assert!(Fetch::get(url).timeout < Duration::from_secs(5));
+}

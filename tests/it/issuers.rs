@@ -214,14 +214,19 @@ fn an_issuer_in_trouble_is_a_503_within_5_s_and_the_next_call_recovers() {
 }
 
 #[test]
-fn one_issuer_of_several_that_is_down_is_not_the_server_s_ailment() {
+fn an_issuer_in_trouble_takes_nobody_else_s_service_away() {
     limited(async {
         let issuer = Issuer::start().await;
+        let server = Setup::new()
+            .with(
+                "/auth/issuers/1",
+                json!({ "issuer": issuer.url, "audience": AUDIENCE, "jwks": "discover" }),
+            )
+            .start();
         issuer.trouble(Some(Trouble::Down));
-        let jwks = json!({ "issuer": issuer.url, "audience": AUDIENCE, "jwks": "discover" });
-        let server = Setup::new().with("/auth/issuers/1", jwks).start();
-        let theirs = server.with_token(issuer.sign(&issuer.claims("alice", AUDIENCE)));
-        assert_eq!(theirs.post(PING).await.status, 503);
+        // Anybody can write a token that names it.
+        let mallory = server.with_token(issuer.sign(&issuer.claims("mallory", "nobody")));
+        assert_eq!(mallory.post(PING).await.status, 503);
         assert_eq!(server.user("alice").post(PING).await.status, 200);
         assert_eq!(health(&server).await, 200);
     });
@@ -357,6 +362,12 @@ fn what_a_registry_refuses_is_refused() {
             1,
             "a refusal is kept for a moment"
         );
+        // What it cannot read is no token of its own, and no trouble.
+        let long = "x".repeat(9_000);
+        for _ in 0..2 {
+            assert_eq!(status(&long).await, 401);
+        }
+        assert_eq!(registry.count("/api/auth/get_credentials"), 2);
         registry.give("no-role", None);
         assert_eq!(status("no-role").await, 403);
         // Ended by its own word: not worth a question.

@@ -408,6 +408,10 @@ fn access_to_a_bucket_is_judged_by_the_claims_and_then_by_aws() {
         let (claims, tried, note) = judge(json!({ "p": ["p"], "b": [own] }), own, "write").await;
         assert_eq!((claims, tried), (true, None), "{note}");
         assert!(note.contains("only IAM decides"), "{note}");
+        // Nor is reading, by a token that may not list.
+        let (claims, tried, note) = judge(json!({ "p": ["g"], "b": [own] }), own, "read").await;
+        assert_eq!((claims, tried), (true, None), "{note}");
+        assert!(note.contains("would have to be listed"), "{note}");
         assert_eq!(asked(&aws), 0, "AWS was asked");
         for operation in ["read", "list"] {
             let (claims, tried, note) = judge(json!({}), own, operation).await;

@@ -13,6 +13,7 @@ use super::{
     info::without_token,
 };
 use crate::{
+    auth::Principal,
     aws::{Aws, AwsError, Session, SessionError},
     context::RuntimeContext,
 };
@@ -108,6 +109,14 @@ pub(super) async fn bucket_access(
     if operation == Operation::Write {
         let note = format!(
             "{claims} Nothing was written to try it: only IAM decides whether the role may write."
+        );
+        return Ok(verdict(true, None, note));
+    }
+    // What to read is found by listing.
+    let lists = |principal: &Arc<Principal>| principal.grants().permit(Operation::List.action());
+    if operation == Operation::Read && !context.principal().is_none_or(lists) {
+        let note = format!(
+            "{claims} It was not tried: to find an object to read, the bucket would have to be listed, which they do not permit."
         );
         return Ok(verdict(true, None, note));
     }

@@ -343,6 +343,10 @@ async fn credentials(extract::State(state): Shared, headers: HeaderMap) -> Respo
         .unwrap_or_default()
         .to_owned();
     state.presented.push(token.clone());
+    // As the server in front of it, which reads 8 KB of a header.
+    if token.len() > 8_000 {
+        return respond(400, "text/html", "Request Header Or Cookie Too Large");
+    }
     match state.credentials.get(&token) {
         None => json_answer(401, &json!({ "message": "Unauthorized" })),
         Some(None) => json_answer(403, &json!({ "message": "Forbidden" })),
