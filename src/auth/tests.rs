@@ -1304,6 +1304,7 @@ async fn an_explicit_claim_of_a_wrong_type_refuses_the_token() {
         json!({ "level": "Read" }),
         json!({ "level": 1 }),
         json!({ "level": ["read"] }),
+        json!({ "level": { "read": null } }),
         json!({ "scope": ["w"] }),
         json!({ "email": 1 }),
         json!({ "preferred_username": {} }),
