@@ -53,6 +53,15 @@ fn set(document: &[u8]) {
 fn trustworthy(key: &Value) -> Option<Algorithm> {
     let says = |name: &str| key[name].as_str();
     let bytes = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(says(name)?).ok();
+    // A member of another type than it should have is not understood, and neither is its key.
+    for name in ["use", "alg", "kid", "crv", "n", "e", "x", "y"] {
+        if !key[name].is_null() && !key[name].is_string() {
+            return None;
+        }
+    }
+    if says("kid").is_some_and(|name| !(1..=256).contains(&name.len())) {
+        return None;
+    }
     if key.get("d").is_some_and(|private| !private.is_null()) {
         return None;
     }
@@ -62,7 +71,7 @@ fn trustworthy(key: &Value) -> Option<Algorithm> {
     let operations = &key["key_ops"];
     let verifies = operations
         .as_array()
-        .is_some_and(|all| all.iter().any(|one| one == "verify"));
+        .is_some_and(|all| all.iter().all(Value::is_string) && all.contains(&"verify".into()));
     if !operations.is_null() && !verifies {
         return None;
     }
