@@ -170,6 +170,10 @@ fuzz_target!(|data: &[u8]| {
         let held = given.split(' ').any(|one| one == scope);
         assert_eq!(caller.principal.has_scope(scope), held, "{claims}");
     }
+    let listed = claims["session_tags"].as_array().into_iter().flatten();
+    for tag in listed {
+        assert!(tag.is_object(), "{claims}");
+    }
     for tag in caller.principal.session_tags() {
         assert!((1..=128).contains(&tag.key.chars().count()));
         assert!(tag.value.chars().count() <= 256);

@@ -293,6 +293,8 @@ async fn claims_of_a_wrong_type_or_range_are_refused() {
         with(json!({ "session_tags": "k=v" })),
         with(json!({ "session_tags": { "k": 1 } })),
         with(json!({ "session_tags": [{ "Key": "k" }] })),
+        with(json!({ "session_tags": [["k", "v"]] })),
+        with(json!({ "session_tags": [{ "Key": "k", "key": "k", "Value": "v" }] })),
         with(json!({ "session_tags": [{ "Key": "k", "Value": "v", "More": "m" }] })),
         with(json!({ "transitive_tag_keys": "k" })),
     ];

@@ -174,7 +174,6 @@ fn an_array_is_no_object_even_if_its_items_are_in_the_order_of_our_fields() {
 #[tokio::test]
 async fn a_tool_that_panics_or_hangs_ends_its_own_call_alone() {
     let definition: Value = serde_json::from_str(DEFINITION).unwrap();
-    #[expect(clippy::panic, reason = "what is tested")]
     let broken = Tool::raw("broken", &definition, |_, _| async {
         panic!("hunter2");
     });
