@@ -39,8 +39,7 @@ fmt: ## Format the code
 lint: ## Check the format, and lint without a warning
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --locked --all-targets -- --deny warnings
-	cargo clippy --locked --package peers --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
 # The conformance suite comes last: what it finds is best read when all else is right.
 .PHONY: test

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import dev_cloud
 
-CALL = """curl -s {url} \\
-  -H 'Authorization: Bearer {token}' \\
-  -H 'Content-Type: application/json' \\
-  -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"bucket_objects_list","arguments":{{"bucket":"{bucket}"}}}}}}'"""
+
+def call(url: str, token: str, params: dict) -> str:
+    """A line to paste into a shell that calls a tool."""
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, separators=(",", ":"))
+    headers = (f"Authorization: Bearer {token}", "Content-Type: application/json")
+    return " \\\n  ".join([f"curl -s {url}", *(f"-H '{header}'" for header in headers), f"-d '{message}'"])
 
 
 def checked_port(text: str) -> int:
@@ -62,7 +64,10 @@ def main() -> int:
         for name, minted in tokens.items():
             print(f"Token of {name} (12 hours):\n{minted}\n")
         print("Paste this to list what lies in alice's bucket, as alice:\n")
-        print(CALL.format(url=url, token=tokens["alice"], bucket=alice["bucket"]))
+        print(call(url, tokens["alice"], {"name": "bucket_objects_list", "arguments": {"bucket": alice["bucket"]}}))
+        print("\nAs bob, the same is denied. Alice has a second role; this acts as it, for her session:\n")
+        chosen = {"name": "assume_quilt_user_role", "arguments": {"role_arn": alice["roles"][1]}}
+        print(call(url, tokens["alice"], chosen))
         print("\nCtrl-C ends everything.\n", flush=True)
         code = server.wait()
     cloud.stop()

@@ -22,7 +22,7 @@ pub mod egress;
 /// What only the fuzz targets reach: the targets are in `fuzz/`.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::door::request_of_event;
+    pub use crate::{auth::point_of_pem, door::request_of_event, egress::why_not_global};
 }
 pub mod json;
 pub mod mcp;

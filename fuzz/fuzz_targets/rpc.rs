@@ -14,7 +14,7 @@ use rolecall::{
     clock::Clock,
     context::RuntimeContext,
     json,
-    mcp::{Delivery, Edge, Incoming, Registry, Reply, Wire},
+    mcp::{Delivery, Edge, Incoming, Registry, Reply, ToolScopes, Wire},
     telemetry::Metrics,
     tools::Tool,
 };
@@ -30,7 +30,13 @@ static EDGE: LazyLock<Arc<Edge>> = LazyLock::new(|| {
     });
     let registry = Registry::new(vec![echo]).expect("a registry");
     let metrics = Metrics::off(Clock::from_fn(|| UNIX_EPOCH));
-    Arc::new(Edge::new(registry, Duration::from_secs(900), metrics))
+    Arc::new(Edge::new(
+        registry,
+        Arc::default(),
+        ToolScopes::default(),
+        Duration::from_secs(900),
+        metrics,
+    ))
 });
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -133,7 +139,9 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
         }
-        Reply::Cancelled(_) | Reply::Stream(_) => panic!("nobody cancelled, nothing streams"),
+        Reply::Cancelled(_) | Reply::Stream(_) | Reply::InsufficientScope { .. } => {
+            panic!("nobody cancelled, nothing streams, no scope is asked for")
+        }
     }
 });
 

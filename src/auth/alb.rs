@@ -211,7 +211,7 @@ impl AlbKeys {
 }
 
 /// The uncompressed point of a P-256 key in PEM: RFC 5480, section 2; RFC 7468, section 13.
-fn p256_point(pem: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn p256_point(pem: &[u8]) -> Option<Vec<u8>> {
     /// SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING of 65 bytes }
     const PREFIX: &[u8] = &[
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,

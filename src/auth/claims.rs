@@ -4,7 +4,7 @@
 //! [`UnverifiedClaims`], keys, the issuer's [`Rules`] and the time; out go the claims, or a [`Rejection`].
 //! Source: RFC 7519, section 4.1; RFC 8725.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -446,14 +446,6 @@ struct Tags(Vec<SessionTag>);
 
 impl<'de> Deserialize<'de> for Tags {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Pair {
-            #[serde(rename = "Key", alias = "key")]
-            key: String,
-            #[serde(rename = "Value", alias = "value")]
-            value: String,
-        }
         struct TagsVisitor;
         impl<'de> Visitor<'de> for TagsVisitor {
             type Value = Tags;
@@ -469,8 +461,16 @@ impl<'de> Deserialize<'de> for Tags {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tags, A::Error> {
                 let mut tags = Vec::new();
-                while let Some(Pair { key, value }) = seq.next_element()? {
-                    tags.push(SessionTag { key, value });
+                // A struct would also be read from a list: `["k","v"]`.
+                while let Some(mut tag) = seq.next_element::<BTreeMap<String, String>>()? {
+                    let mut take =
+                        |name: &str, or: &str| tag.remove(name).or_else(|| tag.remove(or));
+                    match (take("Key", "key"), take("Value", "value")) {
+                        (Some(key), Some(value)) if tag.is_empty() => {
+                            tags.push(SessionTag { key, value });
+                        }
+                        _ => return Err(A::Error::custom("a tag is a Key and a Value")),
+                    }
                 }
                 Ok(Tags(tags))
             }

@@ -164,18 +164,11 @@ fn action(abbreviation: &str) -> &str {
 
 #[derive(Deserialize)]
 struct Packed<'a> {
+    /// The word alone: an enum may also be written `{"groups": null}`.
     #[serde(rename = "_type")]
-    kind: Kind,
+    kind: String,
     #[serde(borrow, rename = "_data")]
     data: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Groups,
-    Patterns,
-    Compressed,
 }
 
 fn buckets(raw: &RawValue, room: &mut Room) -> Option<BTreeSet<String>> {
@@ -183,9 +176,9 @@ fn buckets(raw: &RawValue, room: &mut Room) -> Option<BTreeSet<String>> {
         return Some(list(raw.get().as_bytes(), room)?.into_iter().collect());
     }
     let Packed { kind, data } = serde_json::from_str(raw.get()).ok()?;
-    let prefixed = |prefix: &str| !matches!(kind, Kind::Patterns) || prefix == "quilt";
-    match kind {
-        Kind::Groups | Kind::Patterns => {
+    let prefixed = |prefix: &str| kind == "groups" || prefix == "quilt";
+    match kind.as_str() {
+        "groups" | "patterns" => {
             let groups: BTreeMap<String, Vec<String>> = serde_json::from_str(data.get()).ok()?;
             let mut names = BTreeSet::new();
             for (prefix, suffixes) in groups {
@@ -201,7 +194,7 @@ fn buckets(raw: &RawValue, room: &mut Room) -> Option<BTreeSet<String>> {
             }
             Some(names)
         }
-        Kind::Compressed => {
+        "compressed" => {
             let data: String = serde_json::from_str(data.get()).ok()?;
             // Four characters of base64 are three bytes: what is too long to keep is not decoded.
             if data.len() / 4 * 3 > MAX_EXPANDED_BYTES * 2 {
@@ -210,6 +203,7 @@ fn buckets(raw: &RawValue, room: &mut Room) -> Option<BTreeSet<String>> {
             let json = BASE64_STANDARD.decode(data).ok()?;
             Some(list(&json, room)?.into_iter().collect())
         }
+        _ => None,
     }
 }
 

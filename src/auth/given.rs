@@ -58,3 +58,21 @@ impl fmt::Debug for GivenCredentials {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_holds_no_credentials() {
+        let given = GivenCredentials::new(
+            "hunter2".into(),
+            "hunter2".to_owned().into(),
+            "hunter2".to_owned().into(),
+            7,
+        );
+        let printed = format!("{given:?}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(printed.contains("expires_at: 7"), "{printed}");
+    }
+}

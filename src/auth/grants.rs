@@ -38,7 +38,7 @@ pub struct Grants {
 
 /// How much a token is good for, in the catalog's one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Level {
     /// To read.
     Read,
@@ -56,6 +56,17 @@ impl Level {
             Self::Write => "write",
             Self::Admin => "admin",
         }
+    }
+}
+
+/// Of a text alone: an enum that serde reads by itself may also be written `{"admin": null}`.
+impl TryFrom<String> for Level {
+    type Error = &'static str;
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        [Self::Read, Self::Write, Self::Admin]
+            .into_iter()
+            .find(|level| level.as_str() == word)
+            .ok_or("expected read, write or admin")
     }
 }
 

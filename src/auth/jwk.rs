@@ -246,6 +246,12 @@ impl PublicKeys {
         Ok(Self(keys))
     }
 
+    /// The keys' names and algorithms.
+    #[cfg(fuzzing)]
+    pub fn named(&self) -> impl Iterator<Item = (Option<&str>, Algorithm)> {
+        self.0.iter().map(|key| (key.id.as_deref(), key.algorithm))
+    }
+
     /// Whether the key that the token names made its signature.
     pub(super) fn verify(&self, token: &UnverifiedClaims) -> Result<(), Rejection> {
         let key = match (&token.key_id, self.0.as_slice()) {

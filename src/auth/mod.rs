@@ -51,6 +51,12 @@ pub use token::{BearerToken, MAX_TOKEN_BYTES, UnverifiedClaims};
 
 use crate::config::{SecretError, SecretVersions, StoredSecret};
 
+/// The key of a load balancer, as it reads it.
+#[cfg(fuzzing)]
+pub fn point_of_pem(pem: &[u8]) -> Option<Vec<u8>> {
+    alb::p256_point(pem)
+}
+
 /// How a stored secret is read: given by the room above, which can reach AWS.
 pub type LoadSecret = Arc<
     dyn Fn(StoredSecret) -> BoxFuture<'static, Result<SecretVersions, SecretError>> + Send + Sync,

@@ -293,6 +293,8 @@ async fn claims_of_a_wrong_type_or_range_are_refused() {
         with(json!({ "session_tags": "k=v" })),
         with(json!({ "session_tags": { "k": 1 } })),
         with(json!({ "session_tags": [{ "Key": "k" }] })),
+        with(json!({ "session_tags": [["k", "v"]] })),
+        with(json!({ "session_tags": [{ "Key": "k", "key": "k", "Value": "v" }] })),
         with(json!({ "session_tags": [{ "Key": "k", "Value": "v", "More": "m" }] })),
         with(json!({ "transitive_tag_keys": "k" })),
     ];
@@ -1304,6 +1306,7 @@ async fn an_explicit_claim_of_a_wrong_type_refuses_the_token() {
         json!({ "level": "Read" }),
         json!({ "level": 1 }),
         json!({ "level": ["read"] }),
+        json!({ "level": { "read": null } }),
         json!({ "scope": ["w"] }),
         json!({ "email": 1 }),
         json!({ "preferred_username": {} }),

@@ -284,8 +284,11 @@ impl IssuerSection {
             self.introspection.is_some(),
             self.alb.is_some(),
         ];
+        let of_judges = ["hs256", "jwks", "registry", "introspection", "alb"];
         match named.into_iter().filter(|named| *named).count() {
             1 => {}
+            // One is there that could not be read, which has been said: none is missing.
+            0 if of_judges.iter().any(|field| mistakes.cover(&at(field))) => {}
             0 => mistakes.add(
                 at("hs256"),
                 format!("is missing: {JUDGES} says how tokens are judged"),
@@ -296,7 +299,8 @@ impl IssuerSection {
             ),
         }
         let Some(judge) = self.judge() else {
-            if self.audience.is_none() && server.resource().is_none() {
+            let of_registry = mistakes.cover(&at("registry"));
+            if self.audience.is_none() && server.resource().is_none() && !of_registry {
                 mistakes.add(
                     at("audience"),
                     "is required: the value that the `aud` claim must hold",

@@ -28,16 +28,20 @@ impl Mistakes {
     /// Notes a mistake at `path`, unless one is already known there or above: the first is the cause of the rest.
     pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         let path = path.into();
-        let covers = |known: &Mistake| {
-            path.strip_prefix(&known.path)
-                .is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
-        };
-        if !self.0.iter().any(covers) {
+        if !self.cover(&path) {
             self.0.push(Mistake {
                 path,
                 message: message.into(),
             });
         }
+    }
+
+    /// Whether a mistake is known at `path` or above.
+    pub(super) fn cover(&self, path: &str) -> bool {
+        self.0.iter().any(|known| {
+            path.strip_prefix(&known.path)
+                .is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+        })
     }
 
     /// One mistake about the document as a whole.

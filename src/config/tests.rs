@@ -132,12 +132,14 @@ fn an_issuer_is_judged_in_one_way() {
                { "issuer": "d", "introspection": {} },
                { "issuer": "e", "audience": "x", "alb": { "signer": "hunter2", "keys": "https://keys.example.com/?" } },
                { "issuer": "f", "audience": "x", "jwks": "http://idp.example.com" },
-               { "issuer": "https://idp.example.com", "audience": "", "jwks": "https://0x7f.1/" } ],
+               { "issuer": "https://idp.example.com", "audience": "", "jwks": "https://0x7f.1/" },
+               { "issuer": "g", "registry": "http://registry.example.com" } ],
              "toolScopes": { "a b": ["x"], "bucket_*": [] } } }"#,
     );
     let expected = [
         "auth.issuers[5].jwks: must begin with https://",
         "auth.issuers[6].jwks: expected a URL such as",
+        "auth.issuers[7].registry: must begin with https://",
         "auth.issuers[0].issuer: is judged in several ways",
         "auth.issuers[1].audience: is required where server.publicUrl is not set",
         "auth.issuers[1].opaque: is for `registry` and `introspection` only",
@@ -151,8 +153,6 @@ fn an_issuer_is_judged_in_one_way() {
         "auth.issuers[3].introspection.clientSecret: is required",
         "auth.issuers[3].opaque: must be false here or at auth.issuers[2]",
         "auth.issuers[4].alb.signer: must be the ARN of an Application Load Balancer",
-        "auth.issuers[5].hs256: is missing",
-        "auth.issuers[6].hs256: is missing",
         "auth.toolScopes.a b: is no tool's name",
         "auth.toolScopes.bucket_*: must list at least one scope",
     ];

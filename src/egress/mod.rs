@@ -35,6 +35,12 @@ use crate::config::{EgressSection, FetchUrl};
 use allowed::Allowed;
 use dial::Resolve;
 
+/// What makes an address one that no stranger's document may lead to.
+#[cfg(fuzzing)]
+pub fn why_not_global(address: std::net::IpAddr) -> Option<&'static str> {
+    address::not_global(address)
+}
+
 /// Fetches what the configuration allows. It builds nothing before its first fetch.
 pub struct Egress {
     allowed: Allowed,

@@ -170,3 +170,91 @@ fn an_array_is_no_object_even_if_its_items_are_in_the_order_of_our_fields() {
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     assert_eq!(refusal(call).unwrap().error.code, -32602);
 }
+
+#[tokio::test]
+async fn a_tool_that_panics_or_hangs_ends_its_own_call_alone() {
+    let definition: Value = serde_json::from_str(DEFINITION).unwrap();
+    let broken = Tool::raw("broken", &definition, |_, _| async {
+        panic!("hunter2");
+    });
+    let stuck = Tool::raw("stuck", &definition, |_, _| std::future::pending());
+    let sound = Tool::raw("sound", &definition, |_, _| async {
+        Ok(to_raw_value(&json!({ "content": [] })).unwrap())
+    });
+    let edge = Arc::new(Edge::new(
+        Registry::new(vec![broken, stuck, sound]).unwrap(),
+        Arc::default(),
+        ToolScopes::default(),
+        Duration::from_secs(1),
+        Metrics::off(Clock::system()),
+    ));
+    let answer = &call_at(Arc::clone(&edge), "broken", json!({})).await[0];
+    assert_eq!(answer["error"]["code"], -32603, "{answer}");
+    assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    let answer = &call_at(Arc::clone(&edge), "stuck", json!({})).await[0];
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("within 1 seconds"), "{text}");
+    let answer = &call_at(edge, "sound", json!({})).await[0];
+    assert!(answer["result"]["content"].is_array(), "{answer}");
+}
+
+#[test]
+fn a_header_that_mirrors_an_argument_must_say_what_the_body_says() {
+    let definition = json!({ "inputSchema": { "type": "object", "properties": {
+        "region": { "type": "string", "x-mcp-header": "Region" },
+        "count": { "type": "integer", "x-mcp-header": "Count" },
+        "other": { "type": "string" },
+    } } });
+    let tool = Tool::raw("mirrors", &definition, |_, _| std::future::pending());
+    let edge = Edge::new(
+        Registry::new(vec![tool]).unwrap(),
+        Arc::default(),
+        ToolScopes::default(),
+        Duration::from_secs(5),
+        Metrics::off(Clock::system()),
+    );
+    let receive = |arguments: Value, mirrored: &[(&'static str, &'static str)]| {
+        let params =
+            json!({ "name": "mirrors", "arguments": arguments, "_meta": envelope(&json!({})) });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let mut headers = http::HeaderMap::new();
+        let standard = [
+            ("mcp-protocol-version", MODERN_VERSION),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "mirrors"),
+        ];
+        for (name, value) in standard.iter().chain(mirrored) {
+            headers.insert(*name, http::HeaderValue::from_static(value));
+        }
+        let received = edge.receive(Wire::Http(&headers), &body.to_string().into());
+        received.map(drop).map_err(|refusal| refusal.error.code)
+    };
+    let arguments = || json!({ "region": "eu", "count": 3, "other": "x" });
+    let (region, count) = (("mcp-param-region", "eu"), ("mcp-param-count", "3"));
+    assert_eq!(receive(arguments(), &[region, count]), Ok(()));
+    assert_eq!(
+        receive(
+            arguments(),
+            &[("mcp-param-region", "=?base64?ZXU=?="), count]
+        ),
+        Ok(())
+    );
+    assert_eq!(receive(json!({ "region": null }), &[]), Ok(()));
+    for (arguments, mirrored) in [
+        (arguments(), &[region][..]),
+        (arguments(), &[("mcp-param-region", "us"), count]),
+        (arguments(), &[region, ("mcp-param-count", "3.0")]),
+        (
+            arguments(),
+            &[("mcp-param-region", "=?base64?%%%?="), count],
+        ),
+        (json!({}), &[region]),
+    ] {
+        assert_eq!(
+            receive(arguments.clone(), mirrored),
+            Err(-32020),
+            "{arguments} {mirrored:?}"
+        );
+    }
+}

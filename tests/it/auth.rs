@@ -1,5 +1,6 @@
 //! What a caller sees: every refusal of a token or a role, through the real door.
 
+use aws_sdk_secretsmanager::primitives::Blob;
 use serde_json::{Value, json};
 
 use super::support::{
@@ -256,6 +257,31 @@ fn a_secret_can_be_a_member_and_can_rotate() {
         let with = |secret: &str| fresh.with_token(claims("alice").sign(secret));
         assert_eq!(with(new).post(PING).await.status, 200, "AWSCURRENT");
         assert_eq!(with(old).post(PING).await.status, 200, "AWSPREVIOUS");
+    });
+}
+
+#[test]
+fn a_secret_that_is_no_text_or_has_no_value_is_a_503() {
+    limited(async {
+        let secrets = world().secrets();
+        let binary = secrets
+            .create_secret()
+            .name("binary/jwt")
+            .secret_binary(Blob::new(vec![0xff; 64]))
+            .send();
+        let empty = secrets.create_secret().name("empty/jwt").send();
+        for (made, reason) in [
+            (binary.await, "is not text"),
+            (empty.await, "Secrets Manager did not give"),
+        ] {
+            let arn = made.unwrap().arn.unwrap();
+            let server = Setup::new()
+                .with("/auth/issuers/0/hs256", json!({ "$secret": arn }))
+                .start();
+            assert_eq!(server.user("alice").post(PING).await.status, 503);
+            let log = server.terminate();
+            assert!(log.contains(reason), "{reason}: {log}");
+        }
     });
 }
 

@@ -228,6 +228,35 @@ fn the_examples_are_good_configurations() {
     assert!(checked > 0);
 }
 
+#[test]
+fn the_readme_s_configurations_are_good() {
+    let readme = std::fs::read_to_string(super::support::aws::root().join("README.md")).unwrap();
+    let blocks = readme.split("```json\n").skip(1);
+    let mut kinds = Vec::new();
+    for block in blocks.map(|rest| rest.split("```").next().unwrap()) {
+        // Others are of clients, and of IAM.
+        let config: Value = serde_json::from_str(block).unwrap();
+        let config = if config.get("issuer").is_some() {
+            let known = ["hs256", "jwks", "registry", "introspection", "alb"];
+            kinds.extend(known.iter().filter(|kind| config.get(kind).is_some()));
+            json!({ "auth": { "issuers": [config] } })
+        } else if config.get("roles").is_some() {
+            kinds.push("roles");
+            config
+        } else {
+            continue;
+        };
+        let output = rolecall(&["check"], Some(&config.to_string()));
+        assert!(
+            output.status.success(),
+            "{config}: {}",
+            text(&output.stderr)
+        );
+    }
+    let expected = ["hs256", "jwks", "registry", "introspection", "alb", "roles"];
+    assert_eq!(kinds, expected);
+}
+
 /// The paths of all settings of a schema: `server.publicUrl`, `auth.issuers[].issuer`.
 fn leaves(schema: &Value, part: &Value, path: &str, found: &mut Vec<String>) {
     let target = |part: &Value| -> Option<Value> {

@@ -276,6 +276,33 @@ fn issuers_do_not_judge_each_other_s_tokens() {
     });
 }
 
+#[test]
+fn what_cannot_be_judged_now_is_not_called_invalid() {
+    limited(async {
+        let issuer = Issuer::start().await;
+        let (ours, theirs) = (
+            json!({ "issuer": "quilt-frontend", "audience": "quilt-mcp-server", "hs256": world().secret }),
+            json!({ "issuer": issuer.url, "audience": AUDIENCE, "jwks": "discover" }),
+        );
+        let server = Setup::new()
+            .with("/auth/issuers", json!([ours, theirs]))
+            .start();
+        let token = issuer.sign(&issuer.claims("carol", AUDIENCE));
+        let alice = server.user("alice");
+        let judge = async || {
+            let arguments = json!({ "access_token": token });
+            alice.call("validate_bearer_token", arguments).await
+        };
+        issuer.trouble(Some(Trouble::Down));
+        let text = judge().await.tool_error();
+        assert!(text.contains("cannot be judged now"), "{text}");
+        // Those of the other issuer are served all the while.
+        assert_eq!(alice.post(PING).await.status, 200);
+        issuer.trouble(None);
+        assert_eq!(judge().await.content()["valid"], true);
+    });
+}
+
 /// A catalog's token: `id`, `uuid`, `exp`, and no issuer.
 fn catalog_token(id: &str, end: u64) -> String {
     let mut claims = claims(id);
@@ -375,6 +402,22 @@ fn what_a_registry_refuses_is_refused() {
         registry.give(&ended, Some(json!({})));
         assert_eq!(status(&ended).await, 401);
         assert!(!registry.presented().contains(&ended));
+        // Nor is one that says nonsense of itself.
+        for nonsense in [
+            json!({ "id": 7 }),
+            json!({ "id": "" }),
+            json!({ "id": "al\u{202e}ice" }),
+            json!({ "id": "alice", "exp": -1 }),
+            json!({ "id": "alice", "exp": 1e300 }),
+            json!({ "id": "alice", "exp": "never" }),
+        ] {
+            let mut claims = claims("alice");
+            claims.payload = nonsense.clone();
+            let token = claims.sign("a secret of the registry that nobody else knows");
+            registry.give(&token, Some(json!({})));
+            assert_eq!(status(&token).await, 401, "{nonsense}");
+            assert!(!registry.presented().contains(&token), "{nonsense}");
+        }
         for (name, answer) in [
             ("empty", json!({})),
             ("list", json!([])),
@@ -542,6 +585,15 @@ fn what_an_authorization_server_does_not_say_is_not_assumed() {
         }
         issuer.activate("good", good);
         assert_eq!(server.with_token("good").post(PING).await.status, 200);
+        for trouble in [Trouble::Down, Trouble::Html, Trouble::Redirect] {
+            issuer.trouble(Some(trouble));
+            let token = format!("token-for-{trouble:?}");
+            let answer = server.with_token(&token).post(PING).await;
+            assert_eq!(answer.status, 503, "{trouble:?}");
+        }
+        issuer.trouble(None);
+        let again = server.with_token("token-for-Down").post(PING).await;
+        assert_eq!(again.status, 401, "recovered: it is not active");
         // Our own credentials there are wrong: no caller's fault.
         let mut wrong = introspecting(&issuer);
         wrong["introspection"]["clientSecret"] = json!("hunter2");
@@ -631,6 +683,28 @@ fn a_load_balancer_says_who_its_user_is() {
                 other => panic!("{other:?}"),
             }
         }
+    });
+}
+
+#[test]
+fn a_load_balancer_s_key_that_cannot_be_had_is_a_503() {
+    limited(async {
+        let issuer = Issuer::start().await;
+        let server = setup(balanced(&issuer)).start();
+        let signed = user(&issuer, json!({}), json!({}));
+        let alice = server.anonymous().header("x-amzn-oidc-data", &signed);
+        for trouble in [
+            Trouble::Down,
+            // 200, and no key.
+            Trouble::Html,
+            Trouble::Huge,
+            Trouble::Redirect,
+        ] {
+            issuer.trouble(Some(trouble));
+            assert_eq!(alice.post(PING).await.status, 503, "{trouble:?}");
+        }
+        issuer.trouble(None);
+        assert_eq!(alice.post(PING).await.status, 200, "recovered");
     });
 }
 

@@ -140,6 +140,7 @@ fn what_is_malformed_permits_nothing() {
         json!({ "_type": "Groups", "_data": { "quilt": ["b-1"] } }),
         json!({ "_type": "gzip", "_data": "WyJiLTEiXQ==" }),
         json!({ "_type": ["groups"], "_data": { "quilt": ["b-1"] } }),
+        json!({ "_type": { "groups": null }, "_data": { "quilt": ["b-1"] } }),
         json!({ "_type": "compressed", "_data": ["b-1"] }),
         json!({ "_type": "compressed", "_data": "%%%" }),
         json!({ "_type": "compressed", "_data": "WyJiLTEiXQ" }),

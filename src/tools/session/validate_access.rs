@@ -226,6 +226,11 @@ pub(super) fn tool_access(gate: &Arc<Gate>, query: ToolQuery) -> Result<ToolVerd
         .map(|principal| gate.judge_bucket(principal, &tool_name, bucket_name.as_ref()));
     let (claims_permit, note) = match judged {
         None => (true, without_token(context.environment()).to_owned()),
+        // Only a token that is not narrowed comes so far with a tool that is not in the map.
+        Some(Ok(())) if rule(&tool_name).is_none() => {
+            let note = "Your token's claims narrow nothing. This server does not know what a tool of this name needs, if there is one: tools/list names them all.";
+            (true, note.to_owned())
+        }
         Some(Ok(())) => {
             let note = "Your token's claims permit it. Whether your AWS role may is IAM's to decide, and was not asked.";
             (true, note.to_owned())

@@ -94,3 +94,20 @@ pub(super) async fn validate_token(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_an_argument_is_not_printed() {
+        let query: TokenQuery = serde_json::from_str(r#"{"access_token":"hunter2"}"#).unwrap();
+        let printed = format!("{query:?}");
+        assert!(
+            printed.contains("***") && !printed.contains("hunter2"),
+            "{printed}"
+        );
+        let wrong = serde_json::from_str::<TokenQuery>(r#"{"access_token":["hunter2"]}"#);
+        assert!(!wrong.unwrap_err().to_string().contains("hunter2"));
+    }
+}
