@@ -22,6 +22,7 @@ use crate::{
     config::{Bounded, FetchUrl, IntrospectionSection},
     egress::{Egress, Fetch},
     json,
+    telemetry::{SecretUse, audit},
 };
 
 /// How long an answer serves, in seconds, where the configuration does not say.
@@ -60,6 +61,7 @@ impl Introspection {
         token: &BearerToken,
         rules: &Rules,
         now: UnixSeconds,
+        request_id: &Arc<str>,
     ) -> Result<Judged, AuthError> {
         let secret = self
             .client_secret
@@ -73,8 +75,11 @@ impl Introspection {
         };
         let fingerprint = token.fingerprint();
         let (egress, rules, serves) = (Arc::clone(&self.egress), rules.clone(), self.serves);
+        let request_id = Arc::clone(request_id);
         self.asked
             .verdict(fingerprint, now, || async move {
+                let issuer = &rules.issuer;
+                audit(&request_id, SecretUse::PresentToken { issuer });
                 let answer = egress
                     .fetch(fetch)
                     .await
