@@ -202,7 +202,7 @@ impl Faults {
         self.reset_idle();
     }
 
-    /// Resets the connections that are kept for the next request.
+    /// Resets the connections that are kept for the next request, and those in use after their answer.
     pub fn reset_idle(&self) {
         self.state.idle.send_replace(());
     }
@@ -287,18 +287,18 @@ async fn serve(mut client: TcpStream, state: Arc<State>) {
     let mut idle = state.idle.subscribe();
     loop {
         let request = tokio::select! {
+            biased;
+            _ = idle.changed() => None,
             request = read_request(&mut client) => request,
-            _ = idle.changed() => {
-                let _ = client.set_zero_linger();
-                return;
-            }
         };
-        let Some(request) = request else { return };
+        // A client that did not see the reset in time may still have sent something.
+        let Some(request) = request.filter(|_| !idle.has_changed().unwrap_or(true)) else {
+            let _ = client.set_zero_linger();
+            return;
+        };
         if !answer(&mut client, &request, &state).await {
             return;
         }
-        // What happens while a request is answered is not about an idle connection.
-        idle.mark_unchanged();
     }
 }
 
