@@ -110,14 +110,16 @@ impl Authenticator {
     }
 
     /// Proves who sent a request with these headers, which a front door may have found `signed`, and which role it may
-    /// act as. A token comes first: whoever sends one is judged by it, and by nothing else.
+    /// act as. A token comes first: whoever sends one is judged by it, and by nothing else. The log knows the request by
+    /// its id.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         signed: Option<&SignedRequest>,
+        request_id: &Arc<str>,
     ) -> Result<Caller, AuthError> {
         if let Some(token) = BearerToken::from_headers(headers)? {
-            return self.admit(self.judge(&token).await?, headers);
+            return self.admit(self.judge(&token, request_id).await?, headers);
         }
         if let (Some(rules), Some(signed)) = (&self.iam, signed) {
             let caller = rules.judge(signed, self.clock.unix())?;
@@ -176,7 +178,11 @@ impl Authenticator {
     }
 
     /// Judges a token, by the issuer that it names, or by the one that judges those that name none.
-    pub async fn judge(&self, token: &BearerToken) -> Result<Judged, AuthError> {
+    pub async fn judge(
+        &self,
+        token: &BearerToken,
+        request_id: &Arc<str>,
+    ) -> Result<Judged, AuthError> {
         let now = self.clock.unix();
         let fingerprint = token.fingerprint();
         if let Some(known) = self.verified.recall(&fingerprint)
@@ -227,9 +233,12 @@ impl Authenticator {
                 Ok(Judged::by_signature(principal))
             }
             (By::Registry(registry), unverified) => {
-                registry.judge(token, unverified.as_ref(), now).await
+                let unverified = unverified.as_ref();
+                registry.judge(token, unverified, now, request_id).await
             }
-            (By::Introspection(endpoint), _) => endpoint.judge(token, &issuer.rules, now).await,
+            (By::Introspection(endpoint), _) => {
+                endpoint.judge(token, &issuer.rules, now, request_id).await
+            }
             // A load balancer's users come in a header of their own.
             (By::Keys(_), None) | (By::Alb(_), _) => Err(Rejection::Issuer.into()),
         }

@@ -22,6 +22,7 @@ use crate::{
     config::{Bounded, FetchUrl, IntrospectionSection},
     egress::{Egress, Fetch},
     json,
+    telemetry::{SecretUse, audit},
 };
 
 /// How long an answer serves, in seconds, where the configuration does not say.
@@ -63,6 +64,7 @@ impl Introspection {
         token: &BearerToken,
         rules: &Rules,
         now: UnixSeconds,
+        request_id: &Arc<str>,
     ) -> Result<Judged, AuthError> {
         let (client_id, client_secret) = (self.client_id.clone(), Arc::clone(&self.client_secret));
         let mut fetch = Fetch {
@@ -71,11 +73,14 @@ impl Introspection {
         };
         let fingerprint = token.fingerprint();
         let (egress, rules, serves) = (Arc::clone(&self.egress), rules.clone(), self.serves);
+        let request_id = Arc::clone(request_id);
         self.asked
             .verdict(fingerprint, now, || async move {
                 // A part of the question: a verdict that is known needs no secret, and a caller waits for both together.
                 let secret = client_secret.current(now, |_| Ok(())).await?;
                 fetch.authorization = Some(basic(&client_id, &secret));
+                let issuer = &rules.issuer;
+                audit(&request_id, SecretUse::PresentToken { issuer });
                 let answer = egress
                     .fetch(fetch)
                     .await

@@ -23,6 +23,7 @@ use crate::{
     config::FetchUrl,
     egress::{Egress, Fetch},
     json,
+    telemetry::{SecretUse, audit},
 };
 
 /// How long the registry's word holds, in seconds: who loses access there loses it here no later.
@@ -55,6 +56,7 @@ impl Registry {
         token: &BearerToken,
         unverified: Option<&UnverifiedClaims>,
         now: UnixSeconds,
+        request_id: &Arc<str>,
     ) -> Result<Judged, AuthError> {
         let said = unverified
             .map(|unverified| Said::of(&unverified.payload))
@@ -69,6 +71,7 @@ impl Registry {
             .ok_or_else(|| KeyError::Unusable("the registry's URL".to_owned()))?;
         let fingerprint = token.fingerprint();
         let (issuer, egress) = (Arc::clone(&self.issuer), Arc::clone(&self.egress));
+        let request_id = Arc::clone(request_id);
         let bearer = SecretString::from(format!("Bearer {}", token.secret().expose_secret()));
         self.asked
             .verdict(fingerprint, now, || async move {
@@ -76,6 +79,7 @@ impl Registry {
                     authorization: Some(bearer),
                     ..Fetch::get(url)
                 };
+                audit(&request_id, SecretUse::PresentToken { issuer: &issuer });
                 let answer = egress
                     .fetch(fetch)
                     .await

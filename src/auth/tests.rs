@@ -113,7 +113,9 @@ fn headers(token: &str) -> HeaderMap {
 }
 
 async fn judge(token: &str) -> Result<Caller, AuthError> {
-    authenticator().authenticate(&headers(token), None).await
+    authenticator()
+        .authenticate(&headers(token), None, &"test".into())
+        .await
 }
 
 #[track_caller]
@@ -500,7 +502,7 @@ async fn one_authorization_header_with_one_value() {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         authenticator
-            .authenticate(&headers, None)
+            .authenticate(&headers, None, &"test".into())
             .await
             .map(|caller| caller.principal.subject().to_owned())
     };
@@ -591,7 +593,9 @@ async fn the_header_selects_among_the_token_s_roles_only() {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        let caller = authenticator_with(roles).authenticate(&headers, None).await;
+        let caller = authenticator_with(roles)
+            .authenticate(&headers, None, &"test".into())
+            .await;
         caller.map(|caller| caller.role.map(|role| role.arn().to_string()))
     };
     let all = json!({ "allow": ["arn:aws:iam::111111111111:role/*"] });
@@ -687,13 +691,17 @@ async fn a_bad_token_with_a_good_role_header_is_a_bad_token() {
     let mut headers = headers(&expired);
     headers.insert(role::ROLE_HEADER, HeaderValue::from_static(ALICE));
     assert_eq!(
-        rejection(authenticator().authenticate(&headers, None).await),
+        rejection(
+            authenticator()
+                .authenticate(&headers, None, &"test".into())
+                .await
+        ),
         Rejection::Expired
     );
     headers.remove(AUTHORIZATION);
     assert_eq!(
         authenticator()
-            .authenticate(&headers, None)
+            .authenticate(&headers, None, &"test".into())
             .await
             .unwrap_err(),
         AuthError::MissingToken
@@ -702,7 +710,7 @@ async fn a_bad_token_with_a_good_role_header_is_a_bad_token() {
     headers.remove(role::ROLE_HEADER);
     assert_eq!(
         authenticator()
-            .authenticate(&headers, None)
+            .authenticate(&headers, None, &"test".into())
             .await
             .unwrap_err(),
         AuthError::MissingToken
@@ -818,7 +826,7 @@ async fn a_stored_secret_is_read_on_first_use_and_kept() {
     for _ in 0..10 {
         assert!(
             authenticator
-                .authenticate(&headers(&sign(&claims())), None)
+                .authenticate(&headers(&sign(&claims())), None, &"test".into())
                 .await
                 .is_ok()
         );
@@ -834,26 +842,30 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
     let new = key(OTHER_SECRET).sign(HEADER.as_bytes(), claims().to_string().as_bytes());
     assert!(
         authenticator
-            .authenticate(&headers(&old), None)
+            .authenticate(&headers(&old), None, &"test".into())
             .await
             .is_ok()
     );
     *store.versions.lock().unwrap() = versions(OTHER_SECRET, Some(SECRET));
     assert_eq!(
-        rejection(authenticator.authenticate(&headers(&new), None).await),
+        rejection(
+            authenticator
+                .authenticate(&headers(&new), None, &"test".into())
+                .await
+        ),
         Rejection::Signature,
         "cooling down"
     );
     pass(30);
     assert!(
         authenticator
-            .authenticate(&headers(&new), None)
+            .authenticate(&headers(&new), None, &"test".into())
             .await
             .is_ok()
     );
     assert!(
         authenticator
-            .authenticate(&headers(&old), None)
+            .authenticate(&headers(&old), None, &"test".into())
             .await
             .is_ok(),
         "AWSPREVIOUS"
@@ -863,14 +875,22 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
         .sign(HEADER.as_bytes(), claims().to_string().as_bytes());
     for _ in 0..100 {
         assert_eq!(
-            rejection(authenticator.authenticate(&headers(&bad), None).await),
+            rejection(
+                authenticator
+                    .authenticate(&headers(&bad), None, &"test".into())
+                    .await
+            ),
             Rejection::Signature
         );
     }
     pass(30);
     for _ in 0..100 {
         assert_eq!(
-            rejection(authenticator.authenticate(&headers(&bad), None).await),
+            rejection(
+                authenticator
+                    .authenticate(&headers(&bad), None, &"test".into())
+                    .await
+            ),
             Rejection::Signature
         );
     }
@@ -879,7 +899,11 @@ async fn a_rotation_refuses_nobody_and_a_storm_of_bad_tokens_costs_one_read() {
     *store.versions.lock().unwrap() = versions(OTHER_SECRET, None);
     pass(300);
     assert_eq!(
-        rejection(authenticator.authenticate(&headers(&old), None).await),
+        rejection(
+            authenticator
+                .authenticate(&headers(&old), None, &"test".into())
+                .await
+        ),
         Rejection::Signature
     );
 }
@@ -896,7 +920,7 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     let token = sign(&claims());
     assert!(authenticator.ailment().is_none(), "nothing was tried yet");
     let refused = authenticator
-        .authenticate(&headers(&token), None)
+        .authenticate(&headers(&token), None, &"test".into())
         .await
         .unwrap_err();
     assert!(
@@ -907,7 +931,7 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     *store.versions.lock().unwrap() = versions(SECRET, None);
     assert!(
         authenticator
-            .authenticate(&headers(&token), None)
+            .authenticate(&headers(&token), None, &"test".into())
             .await
             .is_ok()
     );
@@ -916,7 +940,7 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     pass(300);
     assert!(
         authenticator
-            .authenticate(&headers(&token), None)
+            .authenticate(&headers(&token), None, &"test".into())
             .await
             .is_ok(),
         "the last known good one serves"
@@ -925,7 +949,9 @@ async fn an_outage_is_no_rejection_and_the_next_call_recovers() {
     let late = sign(&with(json!({ "exp": NOW + 80_000 })));
     assert!(
         matches!(
-            authenticator.authenticate(&headers(&late), None).await,
+            authenticator
+                .authenticate(&headers(&late), None, &"test".into())
+                .await,
             Err(AuthError::Unavailable(_))
         ),
         "not for ever"
@@ -937,7 +963,7 @@ async fn a_stored_secret_that_is_too_short_verifies_nothing() {
     let (now, _) = hand_clock!(pass);
     let (_, authenticator) = stored(versions("short", None), now);
     let refused = authenticator
-        .authenticate(&headers(&sign(&claims())), None)
+        .authenticate(&headers(&sign(&claims())), None, &"test".into())
         .await
         .unwrap_err();
     assert!(
@@ -1031,7 +1057,11 @@ async fn a_published_key_that_is_new_is_found_and_one_that_is_dropped_is_trusted
     );
     let publisher = Publisher::start(std::slice::from_ref(&old_key)).await;
     let authenticator = publisher.authenticator(now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
+    let judge = async |token: &str| {
+        authenticator
+            .authenticate(&headers(token), None, &"test".into())
+            .await
+    };
     let (by_old, by_new) = (
         published(&old, "old", "alice"),
         published(&new, "new", "alice"),
@@ -1083,7 +1113,11 @@ async fn published_keys_serve_through_an_outage_and_not_for_ever() {
     let (pair, key) = jwk::tests::es256(Some("a"));
     let publisher = Publisher::start(std::slice::from_ref(&key)).await;
     let authenticator = publisher.authenticator(now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
+    let judge = async |token: &str| {
+        authenticator
+            .authenticate(&headers(token), None, &"test".into())
+            .await
+    };
     let token = published(&pair, "a", "alice");
     publisher.go_down();
     assert!(matches!(
@@ -1118,7 +1152,11 @@ async fn published_keys_serve_through_an_outage_and_not_for_ever() {
 async fn a_token_that_was_verified_is_judged_anew_when_its_time_or_the_clock_says_so() {
     let (now, pass) = hand_clock!(pass);
     let (store, authenticator) = stored(versions(SECRET, None), now);
-    let judge = async |token: &str| authenticator.authenticate(&headers(token), None).await;
+    let judge = async |token: &str| {
+        authenticator
+            .authenticate(&headers(token), None, &"test".into())
+            .await
+    };
     let token = sign(&with(json!({ "exp": NOW + 100, "nbf": NOW })));
     let first = judge(&token).await.unwrap().principal;
     let again = judge(&token).await.unwrap().principal;

@@ -29,7 +29,7 @@ use crate::{
     config::{RolesSection, SessionPolicyMode, arn::RoleArn},
     context::Access,
     refreshed::{Policy, Refreshed},
-    telemetry::{Metric, Metrics},
+    telemetry::{Metric, Metrics, SecretUse, audit},
 };
 
 /// Credentials are replaced when less than this is left of them, so that none expires during a call.
@@ -266,7 +266,7 @@ impl Inner {
         request_id: &str,
     ) -> Result<Entry, AwsError> {
         let started = self.clock.now();
-        let asked = tokio::time::timeout(BUDGET, self.ask(role, terms));
+        let asked = tokio::time::timeout(BUDGET, self.ask(role, terms, request_id));
         let answer = asked.await.unwrap_or(Err(AwsError::Busy));
         let outcome = if answer.is_ok() {
             Metric::RoleAssumptionSuccess
@@ -293,7 +293,12 @@ impl Inner {
         }
     }
 
-    async fn ask(&self, role: &AuthorizedRole, terms: &Terms) -> Result<AssumedRole, AwsError> {
+    async fn ask(
+        &self,
+        role: &AuthorizedRole,
+        terms: &Terms,
+        request_id: &str,
+    ) -> Result<AssumedRole, AwsError> {
         let client = self.client().await;
         let own = self.own.get_or_try_init(|| identity(client)).await?;
         if is_session_of(own, role.arn()) {
@@ -339,6 +344,13 @@ impl Inner {
                 (!principal.transitive_tag_keys().is_empty())
                     .then(|| principal.transitive_tag_keys().to_vec()),
             );
+        let about_to = SecretUse::AssumeRole {
+            issuer: principal.issuer(),
+            subject: principal.subject(),
+            role: role.arn().as_str(),
+            role_session: &session_name,
+        };
+        audit(request_id, about_to);
         let answer = request
             .send()
             .await
@@ -430,7 +442,10 @@ mod tests {
         let token = crate::auth::mint(&claims, &key_of_issuer);
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let caller = authenticator.authenticate(&headers, None).await.unwrap();
+        let caller = authenticator
+            .authenticate(&headers, None, &"test".into())
+            .await
+            .unwrap();
         let role = caller.role.unwrap();
         let key_for = |mode, access| {
             let terms = Terms {

@@ -25,6 +25,11 @@ pub enum AwsError {
     /// The credentials are past their time.
     #[error("The AWS credentials of this call have expired. Try again.")]
     Expired,
+    /// The request's time is not AWS's: a clock is wrong, or the request lay in a frozen instance.
+    #[error(
+        "AWS refused the request for its time. Try again; if it stays so, whoever runs this server must set its clock."
+    )]
+    Skewed,
     /// The process has no credentials of its own.
     #[error("This server has no AWS credentials. Whoever runs it must configure them.")]
     NoCredentials,
@@ -81,13 +86,21 @@ const DENIED: [&str; 6] = [
     "UnauthorizedAccess",
     "AuthorizationError",
 ];
-const EXPIRED: [&str; 5] = [
+const EXPIRED: [&str; 4] = [
     "ExpiredToken",
     "ExpiredTokenException",
-    "RequestExpired",
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 ];
+/// Codes that say that a signature's time is off: a bad signature only by its message, for a wrong key makes one too.
+/// Source: IAM user guide, "Troubleshoot Signature Version 4 requests for AWS APIs", "Signature expired".
+const SKEWED: [&str; 3] = [
+    "RequestTimeTooSkewed",
+    "RequestInTheFuture",
+    "RequestExpired",
+];
+const BAD_SIGNATURE: [&str; 2] = ["SignatureDoesNotMatch", "InvalidSignatureException"];
+const OFF_TIME: [&str; 2] = ["Signature expired", "Signature not yet current"];
 const OTHER_REGION: [&str; 3] = [
     "PermanentRedirect",
     "AuthorizationHeaderMalformed",
@@ -120,6 +133,9 @@ impl AwsError {
             (SdkError::ServiceError(_), Some(code)) if BUSY.contains(&code) => Self::Busy,
             (SdkError::ServiceError(_), Some(code)) if DENIED.contains(&code) => Self::Denied,
             (SdkError::ServiceError(_), Some(code)) if EXPIRED.contains(&code) => Self::Expired,
+            (SdkError::ServiceError(_), Some(code)) if is_skewed(code, error.message()) => {
+                Self::Skewed
+            }
             (SdkError::ServiceError(_), Some(code)) if OTHER_REGION.contains(&code) => {
                 Self::OtherRegion(region)
             }
@@ -143,6 +159,12 @@ impl AwsError {
         tracing::warn!(service, status, code, kind = ?kind, detail = first_line(&detail), "AWS request failed");
         kind
     }
+}
+
+/// Whether a refusal is one of the request's time.
+fn is_skewed(code: &str, message: Option<&str>) -> bool {
+    let of_time = |message: &str| OFF_TIME.iter().any(|text| message.starts_with(text));
+    SKEWED.contains(&code) || (BAD_SIGNATURE.contains(&code) && message.is_some_and(of_time))
 }
 
 /// Whether a request was never signed, because the process has nothing to sign it with.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::{
     auth::AuthorizedRole,
     context::{Authority, NoIdentity, RuntimeContext},
+    telemetry::{SecretUse, audit},
 };
 
 /// The AWS room: one for a process.
@@ -68,7 +69,16 @@ impl Aws {
             }
             // Only their giver can replace them: the next request asks for new ones.
             Authority::Given(_) if refused.is_some() => Err(AwsError::Expired.into()),
-            Authority::Given(given) => Ok(Session::of_given(Arc::clone(given), shared)),
+            Authority::Given(given) => {
+                // Who has been given credentials was proven; whoever was not uses none.
+                let principal = context.principal().ok_or(NoIdentity::Unauthenticated)?;
+                let about_to = SecretUse::UseCredentials {
+                    issuer: principal.issuer(),
+                    subject: principal.subject(),
+                };
+                audit(context.request_id(), about_to);
+                Ok(Session::of_given(Arc::clone(given), shared))
+            }
             Authority::Process => Ok(Session::of_process(shared)),
         }
     }

@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::{
-    Client, config::Region, error::SdkError, operation::get_secret_value::GetSecretValueError,
+    Client,
+    config::Region,
+    error::SdkError,
+    operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput},
 };
 use secrecy::SecretString;
 
@@ -46,30 +49,21 @@ async fn version(
     stage: &str,
 ) -> Result<Option<SecretString>, SecretError> {
     let arn = &stored.arn;
-    let request = client
-        .get_secret_value()
-        .secret_id(arn.as_str())
-        .version_stage(stage);
-    let answer = match request.send().await {
-        Ok(answer) => answer,
-        Err(SdkError::ServiceError(error))
-            if stage == "AWSPREVIOUS"
-                && matches!(
-                    error.err(),
-                    GetSecretValueError::ResourceNotFoundException(_)
-                ) =>
-        {
-            return Ok(None);
+    let asked = match ask(client, stored, stage).await {
+        // Our own credentials had expired: the SDK looks for new ones.
+        Err(AwsError::Expired) => ask(client, stored, stage).await,
+        asked => asked,
+    };
+    let answer = match asked {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Ok(None),
+        Err(AwsError::Busy | AwsError::Expired) => {
+            let reason = format!("Secrets Manager did not give {arn:?}");
+            return Err(SecretError::Unavailable(reason));
         }
-        Err(error) => {
-            return Err(match AwsError::of("secretsmanager", &error) {
-                AwsError::Busy | AwsError::Expired => {
-                    SecretError::Unavailable(format!("Secrets Manager did not give {arn:?}"))
-                }
-                kind => {
-                    SecretError::Unusable(format!("Secrets Manager did not give {arn:?}: {kind}"))
-                }
-            });
+        Err(kind) => {
+            let reason = format!("Secrets Manager did not give {arn:?}: {kind}");
+            return Err(SecretError::Unusable(reason));
         }
     };
     let text = match (answer.secret_string, answer.secret_binary) {
@@ -93,5 +87,30 @@ async fn version(
                 ))),
             }
         }
+    }
+}
+
+/// What Secrets Manager says of a stage; `None` where there is no such version.
+async fn ask(
+    client: &Client,
+    stored: &StoredSecret,
+    stage: &str,
+) -> Result<Option<GetSecretValueOutput>, AwsError> {
+    let request = client
+        .get_secret_value()
+        .secret_id(stored.arn.as_str())
+        .version_stage(stage);
+    match request.send().await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(SdkError::ServiceError(error))
+            if stage == "AWSPREVIOUS"
+                && matches!(
+                    error.err(),
+                    GetSecretValueError::ResourceNotFoundException(_)
+                ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(AwsError::of("secretsmanager", &error)),
     }
 }

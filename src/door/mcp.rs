@@ -127,7 +127,10 @@ async fn context(
         return Ok(Arc::new(RuntimeContext::unauthenticated(id, trail)));
     };
     let signed = parts.extensions.get::<SignedRequest>();
-    match authenticator.authenticate(&parts.headers, signed).await {
+    match authenticator
+        .authenticate(&parts.headers, signed, &id)
+        .await
+    {
         Ok(caller) => {
             trail.note_subject(caller.principal.subject());
             Ok(Arc::new(RuntimeContext::of_caller(caller, id, trail)))

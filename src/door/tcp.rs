@@ -14,7 +14,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, Version, header},
+};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,7 +33,11 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{ARRIVAL, body::Held, layers::RequestId};
+use super::{
+    ARRIVAL,
+    body::{Held, Watched},
+    layers::RequestId,
+};
 
 /// How long a connection may be idle between requests, and how long its client may leave an answer unread.
 const IDLE: Duration = Duration::from_secs(75);
@@ -70,13 +79,22 @@ pub async fn serve(
         let (router, ids, counted) = (router.clone(), Arc::clone(&ids), Arc::clone(&activity));
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let pending = Pending::new(&counted);
-            let mut request: Request = request.map(Body::new);
+            let (parts, body) = request.into_parts();
+            let is_http1 = parts.version <= Version::HTTP_11;
+            let (body, is_read) = Watched::new(body);
+            let mut request = Request::from_parts(parts, Body::new(body));
             request.extensions_mut().insert(RequestId(ids.next()));
             let answer = router.clone().oneshot(request);
             async move {
-                answer
-                    .await
-                    .map(|response| response.map(|body| Held::new(body, pending)))
+                answer.await.map(|mut response| {
+                    // What is left of the body makes hyper end the connection: whoever keeps connections must know, or
+                    // loses their next request on this one. HTTP/2 ends the stream alone, and has no such header.
+                    if is_http1 && !is_read.load(Ordering::Relaxed) {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    response.map(|body| Held::new(body, pending))
+                })
             }
         });
         let io = TokioIo::new(PatientStream::new(stream, activity, work + IDLE));

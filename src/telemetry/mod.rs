@@ -1,9 +1,10 @@
-//! What the operator sees: log lines, metrics, and the trail of one request.
+//! What the operator sees: log lines, audit lines, metrics, and the trail of one request.
 //!
 //! Owns where and how lines are written, and which crates may write any: ours alone, since a dependency's debug output
 //! can hold headers. In come events; out go lines. Nothing secret is passed in, and the types that hold secrets do not
 //! print them.
 
+mod audit;
 mod metrics;
 mod trail;
 
@@ -16,6 +17,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+pub use audit::{SecretUse, audit};
 pub use metrics::{Metric, Metrics};
 pub use trail::Trail;
 
@@ -53,7 +55,9 @@ pub fn install(section: &TelemetrySection, output: Output) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    let ours = Targets::new().with_target("rolecall", level);
+    let ours = Targets::new()
+        .with_target("rolecall", level)
+        .with_target(audit::TARGET, LevelFilter::INFO);
     // Only a test that runs several servers in one process installs twice.
     let _ = tracing_subscriber::registry()
         .with(layer.with_filter(ours))

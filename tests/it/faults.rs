@@ -1,4 +1,25 @@
-//! AWS down, slow, busy or talking nonsense: a typed answer within the budget, and recovery on the next call.
+//! AWS, or an issuer, down, slow, busy or talking nonsense: a typed answer within the budget, and recovery on the next call.
+//!
+//! What is promised, and where it is tested:
+//!
+//! | fault | tests |
+//! | --- | --- |
+//! | throttled, 5xx, reset, garbage, HTML, truncated, drip, hang | STS and Secrets Manager here; S3 in `aws.rs`; published keys, metadata, a registry, introspection in `issuers.rs` |
+//! | denied | `a_refusal_by_sts_…`, `aws::a_denial_…` |
+//! | expired credentials: our own, a role's, a registry's | `expired_credentials_…`, `calls_that_find_…`, `aws::our_own_…`, `issuers.rs` of the tests above this folder |
+//! | a secret or a key set rotated, or gone | `auth.rs`, `src/auth/tests.rs`, `src/refreshed.rs` |
+//! | cold calls, stuck leaders, others held up | `an_sts_that_hangs_…`, `who_leaves_…`, `aws::cold_calls_…`, `aws::a_leader_…`, `aws::a_bucket_…`, `aws::a_secret_…`, `issuers.rs` |
+//! | a lost reply | `aws::a_lost_reply_…` |
+//! | a clock that is wrong | `aws::a_clock_…`, `aws::a_time_…` |
+//! | freeze and thaw | `frozen.rs` |
+//! | a client that is gone | `who_leaves_…`, `aws::a_leader_…`, `cancellation.rs` |
+//!
+//! Upstreams that misbehave, a refresh race, a conditional write whose reply is lost, a store that is down: there are no
+//! upstreams, no grants and no store yet.
+
+mod aws;
+mod frozen;
+mod issuers;
 
 use std::time::{Duration, Instant};
 

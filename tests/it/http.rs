@@ -149,6 +149,106 @@ fn bodies_have_a_limit() {
     });
 }
 
+/// Writes to a connection that is kept, and reads one answer: its head, and its body after it.
+async fn ask(connection: &mut TcpStream, bytes: &[u8]) -> (String, String) {
+    connection.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let (_, length) = head.split_once("\r\ncontent-length: ").unwrap();
+            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            if body.len() >= length {
+                return (head.to_owned(), body.to_owned());
+            }
+        }
+        let mut part = [0; 4_096];
+        let read = connection.read(&mut part).await.unwrap();
+        assert_ne!(read, 0, "closed in the middle of {text:?}");
+        answer.extend_from_slice(&part[..read]);
+    }
+}
+
+#[test]
+fn who_keeps_connections_is_told_when_one_ends() {
+    limited(async {
+        let server = Setup::new().with("/server/maxBodyBytes", 2_048).start();
+        let head = |more: &str| {
+            format!(
+                "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{more}\r\n"
+            )
+        };
+        let token = format!(
+            "authorization: Bearer {}\r\n",
+            server.user("alice").token.unwrap()
+        );
+        let good = head(&format!("{token}content-length: {}\r\n", PING.len())) + PING;
+        let is_closing = |head: &str| head.contains("\r\nconnection: close");
+        // Answered before the body came: too large by its announcement, from nobody, from nobody's page, elsewhere.
+        let unread = [
+            ("413", head(&format!("{token}content-length: 2049\r\n"))),
+            (
+                "413",
+                head(&format!("{token}transfer-encoding: chunked\r\n"))
+                    + &format!("801\r\n{}\r\n", "x".repeat(2_049)),
+            ),
+            ("401", head("content-length: 100\r\n")),
+            (
+                "403",
+                head("origin: https://evil.example\r\ncontent-length: 100\r\n"),
+            ),
+            (
+                "415",
+                head(&format!(
+                    "{token}content-encoding: gzip\r\ncontent-length: 100\r\n"
+                )),
+            ),
+            (
+                "404",
+                head("content-length: 100\r\n").replacen("/mcp", "/nothing", 1),
+            ),
+        ];
+        for (status, request) in unread {
+            let mut connection = TcpStream::connect(server.address).await.unwrap();
+            // What was read whole leaves the connection open, whatever the answer is.
+            for kept in [
+                good.clone(),
+                "GET /mcp HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+                head(&format!("{token}content-length: 1\r\n")) + "{",
+                good.clone(),
+            ] {
+                let (head, _) = ask(&mut connection, kept.as_bytes()).await;
+                assert!(!is_closing(&head), "{head}");
+            }
+            let (head, _) = ask(&mut connection, request.as_bytes()).await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+            assert!(is_closing(&head), "{head}");
+            // And so it does.
+            let mut rest = Vec::new();
+            let ended = connection.read_to_end(&mut rest).await;
+            assert!(ended.is_err() || rest.is_empty(), "{rest:?}");
+        }
+        // HTTP/2 ends the stream alone.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .http2_prior_knowledge()
+            .build()
+            .unwrap();
+        let post = |body: String| {
+            let request = client.post(server.url("/mcp"));
+            let request = request.header("content-type", "application/json");
+            answer(
+                request
+                    .bearer_auth(server.user("alice").token.unwrap())
+                    .body(body),
+            )
+        };
+        let refused = post("x".repeat(2_049)).await;
+        assert_eq!((refused.status, refused.header("connection")), (413, None));
+        assert_eq!(post(PING.to_owned()).await.status, 200);
+    });
+}
+
 #[test]
 fn slow_requests_are_ended_within_five_seconds_and_hold_nobody_up() {
     limited(async {

@@ -1,12 +1,13 @@
 //! Nothing secret leaves: planted secrets are searched for in every log line, answer and metric.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{
-    Setup, claims,
+    FrontDoor, Function, Invocation, Issuer, Request, Setup, claims,
     fault::{Fault, Faults},
+    issuer::CLIENT,
     limited,
-    server::answer,
+    server::{Server, answer},
     world,
 };
 
@@ -193,6 +194,162 @@ fn the_log_of_a_call_says_who_what_and_how_long() {
                 json!("tool_error"),
                 json!("refused")
             ]
+        );
+    });
+}
+
+/// Ends a server as soon as `faults` has seen a request with `text`, which is never answered, and gives its audit lines.
+/// A line that is written after the secret is used is not among them.
+async fn audited_before(server: Server, faults: &Faults, text: &str) -> Vec<Value> {
+    while faults.count(text) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let lines = server.kill().lines();
+    let audited = |line: &Value| line["message"] == "audit";
+    lines.into_iter().filter(audited).collect()
+}
+
+#[test]
+fn a_role_is_audited_before_it_is_assumed() {
+    limited(async {
+        let faults = Faults::start().await;
+        let server = Setup::new()
+            .with("/roles/externalId", "external-id-hunter2")
+            .endpoint(&faults.endpoint())
+            .start();
+        faults.inject("Action=AssumeRole&", Fault::Hang, u32::MAX);
+        let alice = server.user("alice");
+        let token = alice.token.clone().unwrap();
+        let call = tokio::spawn(async move { alice.call("auth_status", json!({})).await });
+        let lines = audited_before(server, &faults, "Action=AssumeRole&").await;
+        assert!(call.await.is_err(), "the server ended before it answered");
+        let [line] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["audit"], "assume_role");
+        assert_eq!(line["issuer"], "quilt-frontend");
+        assert_eq!(line["subject"], "alice");
+        let asked = &faults.queries("Action=AssumeRole&")[0];
+        assert_eq!(line["role"], asked["RoleArn"].as_str());
+        assert_eq!(line["role_session"], asked["RoleSessionName"].as_str());
+        let id = line["request_id"].as_str().unwrap();
+        assert_eq!(id.len(), "0123456789abcdef-1".len(), "{id}");
+        let written = line.to_string();
+        assert!(
+            !written.contains("hunter2") && !written.contains(&token),
+            "{written}"
+        );
+    });
+}
+
+#[test]
+fn a_token_is_audited_before_its_issuer_sees_it() {
+    limited(async {
+        for (request, asked) in [
+            ("GET /api/auth/get_credentials", "registry"),
+            ("POST /introspect", "introspection"),
+        ] {
+            let (issuer, faults) = Issuer::behind_faults().await;
+            let settings = match asked {
+                "registry" => json!({ "issuer": "the-judge", "registry": issuer.url }),
+                _ => json!({ "issuer": "the-judge", "audience": "us", "introspection": {
+                    "url": format!("{}/introspect", issuer.url), "clientId": CLIENT.0, "clientSecret": CLIENT.1 } }),
+            };
+            let server = Setup::new()
+                .with("/auth/issuers", json!([settings]))
+                .start();
+            faults.inject(request, Fault::Hang, u32::MAX);
+            let caller = server.with_token("token-hunter2");
+            let call = tokio::spawn(async move { caller.post("{}").await });
+            let lines = audited_before(server, &faults, request).await;
+            assert!(call.await.is_err(), "the server ended before it answered");
+            let [line] = lines.as_slice() else {
+                panic!("{asked}: {lines:?}")
+            };
+            assert_eq!(line["audit"], "present_token", "{asked}");
+            assert_eq!(line["issuer"], "the-judge");
+            assert!(line["request_id"].is_string());
+            assert!(
+                line.get("subject").is_none(),
+                "nobody is proven yet: {line}"
+            );
+            let written = line.to_string();
+            assert!(!written.contains("hunter2") && !written.contains(CLIENT.1));
+        }
+    });
+}
+
+#[test]
+fn credentials_of_a_registry_are_audited_before_they_are_used() {
+    limited(async {
+        let (registry, faults) = (Issuer::start().await, Faults::start().await);
+        let server = Setup::new()
+            .with(
+                "/auth/issuers",
+                json!([{ "issuer": "the-registry", "registry": registry.url }]),
+            )
+            .endpoint(&faults.endpoint())
+            .start();
+        let person = world().person("alice");
+        let given = world().role_credentials(&person.roles[0]).await;
+        registry.give("token-hunter2", Some(given.clone()));
+        faults.inject("list-type=2", Fault::Hang, u32::MAX);
+        let alice = server.with_token("token-hunter2");
+        let who = alice.call("whoami", json!({})).await.content();
+        let call = tokio::spawn(async move {
+            let arguments = json!({ "bucket": person.bucket });
+            alice.call("bucket_objects_list", arguments).await
+        });
+        let lines = audited_before(server, &faults, "list-type=2").await;
+        assert!(call.await.is_err(), "the server ended before it answered");
+        let [presented, used] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(presented["audit"], "present_token");
+        assert_eq!(used["audit"], "use_credentials");
+        assert_eq!(used["issuer"], "the-registry");
+        assert_eq!(used["subject"], who["subject"]);
+        assert_ne!(used["request_id"], presented["request_id"]);
+        let written = format!("{presented}{used}");
+        for secret in ["AccessKeyId", "SecretAccessKey", "SessionToken"] {
+            assert!(
+                !written.contains(given[secret].as_str().unwrap()),
+                "{secret}"
+            );
+        }
+        assert!(!written.contains("hunter2"), "{written}");
+    });
+}
+
+#[test]
+fn audit_lines_are_written_whatever_the_level_is() {
+    limited(async {
+        let setup = Setup::new()
+            .with("/telemetry", json!({ "level": "error", "metrics": "off" }))
+            .with("/auth/issuers/0/hs256", world().secret.as_str());
+        let function = Function::start(setup).await;
+        let role = &world().person("alice").roles[0];
+        let token = claims("alice")
+            .with("role_arn", role.as_str())
+            .sign(&world().secret);
+        let request = Request::legacy("auth_status", &json!({})).bearer(&token);
+        let event = FrontDoor::FunctionUrl.event(&request);
+        assert!(matches!(
+            function.invoke(&event).await,
+            Invocation::Response(_)
+        ));
+        let (_, log) = function.terminate().await;
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [line] = lines.as_slice() else {
+            panic!("{log}")
+        };
+        assert_eq!(
+            (&line["audit"], &line["subject"]),
+            (&json!("assume_role"), &json!("alice"))
         );
     });
 }

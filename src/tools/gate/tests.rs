@@ -50,7 +50,7 @@ async fn context(claims: Value) -> RuntimeContext {
     );
     let token = mint(&payload, &Hs256Key::new(&SECRET.into()).unwrap());
     let token = BearerToken::parse(token.as_bytes()).unwrap();
-    let Judged { principal, .. } = authenticator.judge(&token).await.unwrap();
+    let Judged { principal, .. } = authenticator.judge(&token, &"test".into()).await.unwrap();
     let caller = Caller {
         principal,
         role: None,

@@ -69,7 +69,7 @@ pub(super) async fn validate_token(
     };
     let token = query.access_token.0.expose_secret().as_bytes();
     let judged = match BearerToken::parse(token) {
-        Ok(token) => authenticator.judge(&token).await,
+        Ok(token) => authenticator.judge(&token, context.request_id()).await,
         Err(rejection) => Err(rejection.into()),
     };
     match judged {

@@ -25,7 +25,7 @@ use ring::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{runtime_api::serve, token::Claims};
+use super::{fault::Faults, runtime_api::serve, token::Claims};
 
 /// What an issuer's server does instead of answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,17 @@ impl Issuer {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::on(listener, url)
+    }
+
+    /// One that is reached through a proxy, whose address is its URL.
+    pub async fn behind_faults() -> (Self, Faults) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let faults = Faults::before(&listener.local_addr().unwrap().to_string()).await;
+        (Self::on(listener, faults.endpoint()), faults)
+    }
+
+    fn on(listener: TcpListener, url: String) -> Self {
         let state = Arc::new(Mutex::new(State {
             url: url.clone(),
             key: SigningKey::new("key-1".to_owned()),

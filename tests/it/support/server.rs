@@ -263,14 +263,7 @@ impl Server {
     /// The same, for what is read line by line. What a running server wrote is no evidence: a line may be written after
     /// the answer that it is about, and is read later still.
     pub fn ended(mut self) -> Output {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-TERM");
         let status = self.child.wait().unwrap();
         assert!(
             status.success(),
@@ -279,6 +272,30 @@ impl Server {
         );
         self.output.complete();
         self.output.clone()
+    }
+
+    /// Stops the process at once, as Lambda freezes an instance between calls: everything but the time stands still.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a stopped process go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Ends a server in the middle of what it does. Gives all that it had written.
+    pub fn kill(mut self) -> Output {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.output.complete();
+        self.output.clone()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
     }
 }
 
