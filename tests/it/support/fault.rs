@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -82,6 +83,8 @@ pub struct Faults {
     pub address: SocketAddr,
     rules: Arc<Mutex<Vec<Rule>>>,
     seen: Arc<Mutex<Vec<String>>>,
+    /// How many requests came.
+    came: watch::Receiver<usize>,
     accepting: JoinHandle<()>,
 }
 
@@ -91,11 +94,13 @@ impl Faults {
         let address = listener.local_addr().unwrap();
         let rules: Arc<Mutex<Vec<Rule>>> = Arc::default();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (coming, came) = watch::channel(0);
         let accepting = {
             let (rules, seen) = (Arc::clone(&rules), Arc::clone(&seen));
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, Arc::clone(&rules), Arc::clone(&seen)));
+                    let (rules, seen) = (Arc::clone(&rules), Arc::clone(&seen));
+                    tokio::spawn(serve(stream, rules, seen, coming.clone()));
                 }
             })
         };
@@ -103,6 +108,7 @@ impl Faults {
             address,
             rules,
             seen,
+            came,
             accepting,
         }
     }
@@ -162,6 +168,27 @@ impl Faults {
             .collect()
     }
 
+    /// How many requests came until now: where to look on from.
+    pub fn mark(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    /// Waits for a request that holds `text` and came after `mark`.
+    pub async fn until_seen(&self, text: &str, mut mark: usize) {
+        let mut came = self.came.clone();
+        loop {
+            came.borrow_and_update();
+            {
+                let seen = self.seen.lock().unwrap();
+                if seen[mark..].iter().any(|request| request.contains(text)) {
+                    return;
+                }
+                mark = seen.len();
+            }
+            came.changed().await.unwrap();
+        }
+    }
+
     /// How many requests came that hold `text`, repeated ones included.
     pub fn count(&self, text: &str) -> usize {
         self.seen
@@ -180,12 +207,18 @@ impl Drop for Faults {
 }
 
 /// One request a connection: the SDK opens another.
-async fn serve(mut client: TcpStream, rules: Arc<Mutex<Vec<Rule>>>, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut client: TcpStream,
+    rules: Arc<Mutex<Vec<Rule>>>,
+    seen: Arc<Mutex<Vec<String>>>,
+    coming: watch::Sender<usize>,
+) {
     let Some(request) = read_request(&mut client).await else {
         return;
     };
     let text = String::from_utf8_lossy(&request).into_owned();
     seen.lock().unwrap().push(text.clone());
+    coming.send_modify(|came| *came += 1);
     let fault = {
         let mut rules = rules.lock().unwrap();
         let rule = rules
@@ -209,7 +242,8 @@ async fn serve(mut client: TcpStream, rules: Arc<Mutex<Vec<Rule>>>, seen: Arc<Mu
             // Closed with unread or unsent data pending, a socket that does not linger resets.
             let _ = client.set_zero_linger();
         }
-        Some(Fault::Hang) => std::future::pending().await,
+        // Until the other side gives up.
+        Some(Fault::Hang) => drop(client.read(&mut [0]).await),
         Some(Fault::Drip) => {
             for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
                 .iter()
