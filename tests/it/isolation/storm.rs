@@ -81,7 +81,7 @@ struct Login {
     subject: String,
     /// Whose account and roles it has.
     person: usize,
-    /// What its tokens list, their own first. The last is nobody else's.
+    /// What its tokens list, their own first. The last is for callers of its name alone.
     roles: Vec<String>,
     /// The login's name, for those of one subject that must be told apart.
     session: Option<&'static str>,
@@ -470,7 +470,7 @@ impl Storm {
         let secret = &world().secret;
         let whoami = Request::legacy("whoami", &json!({}));
         let good = claims(&login.subject).roles(&login.roles);
-        let other = &self.logins[(login.number + 1) % CALLERS];
+        let other = &self.logins[(login.number + 5 * KINDS.len()) % CALLERS];
         let (due, request) = match (login.number + round) % 8 {
             0 => (401, whoami),
             1 => {
@@ -491,7 +491,7 @@ impl Storm {
             }
             4 => (401, whoami.bearer(&self.published.sign(&good))),
             5 => (401, whoami.bearer(&format!("nobody-{}", login.number))),
-            // The role that is another's alone.
+            // A role of somebody else.
             6 => {
                 let role = other.roles.last().unwrap();
                 let greedy = whoami.bearer(&good.sign(secret));
@@ -602,19 +602,15 @@ impl Login {
         let people = &world().people;
         // Callers of one name differ in their accounts, from issuer to issuer. Who chooses has two roles.
         let person = if paired { 0 } else { (number + of_kind) % 2 };
-        let mut roles = people[person].roles.clone();
-        let account = &people[person].account;
         let (subject, session) = if paired {
-            let name = ["one", "two"][of_kind % 2];
-            roles.push(format!(
-                "arn:aws:iam::{account}:role/storm/Pair{}",
-                number - 6 * (of_kind % 2)
-            ));
-            (format!("pair-{}", of_kind / 4), Some(name))
+            let session = ["one", "two"][of_kind % 2];
+            (format!("pair-{}", of_kind / 4), Some(session))
         } else {
-            roles.push(format!("arn:aws:iam::{account}:role/storm/Caller{number}"));
             (format!("caller-{of_kind}"), None)
         };
+        let mut roles = people[person].roles.clone();
+        let account = &people[person].account;
+        roles.push(format!("arn:aws:iam::{account}:role/storm/{subject}"));
         Self {
             number,
             kind,
