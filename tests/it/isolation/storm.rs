@@ -4,6 +4,9 @@
 //!
 //! `make storm` runs more rounds than a usual run of the tests.
 
+mod calls;
+mod login;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -13,12 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rolecall::clock::rfc3339;
 use serde_json::{Value, json};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
+
+use login::{KINDS, Kind, Login};
 
 use crate::support::{
     Issuer, Request, Setup, claims,
@@ -26,7 +30,7 @@ use crate::support::{
     issuer::CLIENT,
     limited_to,
     server::{Answer, Server},
-    token::{Claims, now},
+    token::now,
     world,
 };
 
@@ -46,48 +50,6 @@ const OLD: &str = "the secret that is rotated, as it was before";
 const NEW: &str = "the secret that is rotated, as it is after";
 /// The prefix of a listing that S3 never answers.
 const ABANDONED: &str = "abandoned-in-the-storm";
-
-/// Which issuer vouches for a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    /// A secret that stays as it is.
-    Shared,
-    /// Published keys.
-    Published,
-    /// It is asked, and knows the claims.
-    Introspected,
-    /// It is asked, and gives credentials.
-    Registry,
-    /// A secret that is rotated after the server has read it.
-    Rotating,
-    /// The same secret, which the server first reads after the rotation.
-    Rotated,
-}
-
-const KINDS: [Kind; 6] = [
-    Kind::Shared,
-    Kind::Published,
-    Kind::Introspected,
-    Kind::Registry,
-    Kind::Rotating,
-    Kind::Rotated,
-];
-
-/// A caller: one login of one subject.
-struct Login {
-    number: usize,
-    kind: Kind,
-    issuer: String,
-    subject: String,
-    /// Whose account and roles it has.
-    person: usize,
-    /// What its tokens list, their own first. The last is for callers of its name alone.
-    roles: Vec<String>,
-    /// The login's name, for those of one subject that must be told apart.
-    session: Option<&'static str>,
-    /// The token of those whose issuer is asked.
-    standing: String,
-}
 
 /// All that is shared by the callers.
 struct Storm {
@@ -123,60 +85,6 @@ struct Tally {
     requests: Mutex<HashMap<String, Option<String>>>,
     /// Whose credentials were proven: (issuer, subject, login's roles, role).
     proven: Mutex<HashSet<(String, String, String, String)>>,
-}
-
-impl Kind {
-    /// Whether the token is one that we verify.
-    fn is_signed(self) -> bool {
-        !matches!(self, Self::Introspected | Self::Registry)
-    }
-}
-
-impl Login {
-    /// When the token of a round ends: no two tokens of the storm end at once, so that the end tells them apart.
-    fn end(&self, began: u64, round: usize) -> u64 {
-        let variant = if self.kind.is_signed() { round % 3 } else { 0 };
-        began + 1_500 + u64::try_from(self.number + CALLERS * variant).unwrap()
-    }
-
-    fn claims(&self, end: u64) -> Claims {
-        let token = claims(&self.subject).with("exp", end).roles(&self.roles);
-        let token = match self.kind {
-            Kind::Shared => token,
-            _ => token
-                .with("iss", self.issuer.as_str())
-                .with("aud", AUDIENCE),
-        };
-        match self.session {
-            Some(name) => token.with("sid", name),
-            None => token,
-        }
-    }
-
-    /// The role that is asked for with a round's calls.
-    fn header(&self, round: usize) -> Option<&str> {
-        let asks = self.kind != Kind::Registry && self.session.is_none() && round % 2 == 1;
-        asks.then(|| self.roles.last().unwrap().as_str())
-    }
-
-    /// The role that a round's calls act as.
-    fn role(&self, round: usize) -> Option<&str> {
-        match (self.kind, self.session) {
-            (Kind::Registry, _) => None,
-            (_, Some("two")) => Some(&self.roles[1]),
-            _ => Some(self.header(round).unwrap_or(&self.roles[0])),
-        }
-    }
-
-    /// What `whoami` must answer.
-    fn whoami(&self, began: u64, round: usize) -> Value {
-        let (environment, scheme) = match self.kind.is_signed() {
-            true => ("web-jwt", "jwt"),
-            false => ("web-bearer", "bearer"),
-        };
-        json!({ "subject": self.subject, "issuer": self.issuer, "environment": environment, "scheme": scheme,
-                "role": self.role(round), "expires_at": rfc3339(self.end(began, round)) })
-    }
 }
 
 impl Storm {
@@ -326,17 +234,18 @@ impl Storm {
 
     /// Notes whose request it was that was answered so, and whether the status is the one that is due.
     fn note(&self, answer: &Answer, subject: Option<&str>, due: u16) -> bool {
-        let id = answer.header("x-request-id").unwrap().to_owned();
-        let subject = subject.map(str::to_owned);
-        self.tally.requests.lock().unwrap().insert(id, subject);
         if answer.status >= 500 {
             self.tally.server_errors.fetch_add(1, Ordering::Relaxed);
         }
         if answer.status != due {
             let (status, text) = (answer.status, &answer.text);
             self.wrong(format!("{status} instead of {due}: {text}"));
+            return false;
         }
-        answer.status == due
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let subject = subject.map(str::to_owned);
+        self.tally.requests.lock().unwrap().insert(id, subject);
+        true
     }
 
     /// Sends a call of a login's own, with its token of the round.
@@ -374,193 +283,6 @@ impl Storm {
         }
     }
 
-    /// Who am I: asked in the way of the older clients, of the newer ones, or twice in a batch.
-    async fn ask_who(&self, login: &Login, round: usize, turn: usize) {
-        let none = json!({});
-        let request = match (login.number + round) % 3 {
-            0 => Request::legacy("whoami", &none),
-            1 => Request::modern("whoami", &none),
-            _ => batch(["whoami", "get_current_quilt_role", "whoami"]),
-        };
-        let Some(answer) = self.call(login, round, turn, request).await else {
-            return;
-        };
-        let due = login.whoami(self.began, round);
-        let answers = match answer.json() {
-            Value::Array(answers) => answers,
-            one => vec![one],
-        };
-        for answer in &answers {
-            let said = &answer["result"]["structuredContent"];
-            if answer["id"] == 1 && answers.len() == 3 {
-                self.expect(login, "role", &said["role"], &due["role"]);
-            } else {
-                self.expect(login, "whoami", said, &due);
-            }
-        }
-    }
-
-    /// Whose account is it: by STS's word, by the list of buckets, or by a bucket's keys.
-    async fn ask_aws(&self, login: &Login, round: usize, turn: usize) {
-        let person = &world().people[login.person];
-        let (tool, arguments) = match (login.number / 5 + round) % 3 {
-            0 => ("auth_status", json!({})),
-            1 => ("bucket_list", json!({})),
-            _ => ("bucket_objects_list", json!({ "bucket": person.bucket })),
-        };
-        let request = Request::legacy(tool, &arguments);
-        let permit = self.in_aws.acquire().await.unwrap();
-        let Some(answer) = self.call(login, round, turn, request).await else {
-            return;
-        };
-        drop(permit);
-        if answer.json()["result"]["isError"] == true {
-            let text = answer.tool_error();
-            if text.contains("AWS is busy") {
-                self.tally.busy.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.wrong(format!("{tool}: {text}"));
-            }
-            return;
-        }
-        let content = answer.content();
-        match tool {
-            "auth_status" => {
-                let due = login.whoami(self.began, round);
-                self.expect(login, "caller", &content["caller"], &due);
-                let aws = &content["aws"];
-                self.expect(login, "account", &aws["account"], &json!(person.account));
-                let role = login.role(round).unwrap_or(&login.roles[0]);
-                let role = role.rsplit('/').next().unwrap();
-                let (account, session) = (&person.account, login.session_name());
-                let due = format!("arn:aws:sts::{account}:assumed-role/{role}/{session}");
-                let arn = aws["arn"].as_str().unwrap();
-                // After the name comes the second of its assumption.
-                let own = arn.strip_prefix(&due).is_some_and(|rest| {
-                    rest.is_empty() || (rest.starts_with('-') && !rest[1..].contains('-'))
-                });
-                if !own {
-                    self.leak(format!("{arn} instead of {due}"));
-                }
-            }
-            "bucket_list" => {
-                let text = content.to_string();
-                for other in &world().people {
-                    if text.contains(&other.bucket) != (other.name == person.name) {
-                        self.leak(format!("the buckets of {}: {text}", person.name));
-                    }
-                }
-            }
-            _ => {
-                let objects = content["objects"].as_array().unwrap();
-                let keys: Vec<&Value> = objects.iter().map(|object| &object["key"]).collect();
-                self.expect(login, "keys", &json!(keys), &json!(person.keys));
-            }
-        }
-        self.tally.proofs.fetch_add(1, Ordering::Relaxed);
-        if let Some(role) = login.role(round) {
-            let (issuer, subject) = (login.issuer.clone(), login.subject.clone());
-            let key = (issuer, subject, login.roles.join(","), role.to_owned());
-            self.tally.proven.lock().unwrap().insert(key);
-        }
-    }
-
-    /// What is no good, on the same connection: nobody's identity is left on it.
-    async fn interlope(&self, login: &Login, round: usize, turn: usize) {
-        let secret = &world().secret;
-        let whoami = Request::legacy("whoami", &json!({}));
-        let good = claims(&login.subject).roles(&login.roles);
-        let other = &self.logins[(login.number + 5 * KINDS.len()) % CALLERS];
-        let (due, request) = match (login.number + round) % 8 {
-            0 => (401, whoami),
-            1 => {
-                let ended = good.with("exp", self.began - 100);
-                (401, whoami.bearer(&ended.sign(secret)))
-            }
-            2 => (
-                401,
-                whoami.bearer(&good.sign("another secret, as long as it must be")),
-            ),
-            // One issuer's key under another's name.
-            3 => {
-                let foreign = good.with("iss", self.published.url.as_str());
-                (
-                    401,
-                    whoami.bearer(&foreign.with("aud", AUDIENCE).sign(secret)),
-                )
-            }
-            4 => (401, whoami.bearer(&self.published.sign(&good))),
-            5 => (401, whoami.bearer(&format!("nobody-{}", login.number))),
-            // A role of somebody else.
-            6 => {
-                let role = other.roles.last().unwrap();
-                let greedy = whoami.bearer(&good.sign(secret));
-                (403, greedy.header("X-Quilt-User-Role", role))
-            }
-            _ => {
-                let role = login.roles.last().unwrap();
-                (401, whoami.header("X-Quilt-User-Role", role))
-            }
-        };
-        if let Some(answer) = self.send(turn, &request).await {
-            self.note(&answer, None, due);
-            self.tally.refused.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A call that its caller gives up while AWS works on it: its connection, or its stream, is dropped.
-    async fn abandon(&self, login: &Login, round: usize, turn: usize) {
-        let prefix = format!("{ABANDONED}-{}-{round}-", login.number);
-        let bucket = &world().people[login.person].bucket;
-        let arguments = json!({ "bucket": bucket, "prefix": prefix });
-        let request = Request::legacy("bucket_objects_list", &arguments);
-        let permit = self.in_aws.acquire().await.unwrap();
-        let mark = self.faults.mark();
-        tokio::select! {
-            // Not if AWS had no time for the role.
-            _ = self.call(login, round, turn, request) => {}
-            () = self.faults.until_seen(&prefix, mark) => {
-                self.tally.abandoned.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        drop(permit);
-    }
-
-    /// A login of two of one subject asks for its second role, for itself.
-    async fn choose(&self, login: &Login) {
-        let choice = json!({ "role_arn": login.roles[1] });
-        loop {
-            let request = Request::legacy("assume_quilt_user_role", &choice);
-            let permit = self.in_aws.acquire().await.unwrap();
-            let answer = self.call(login, 0, login.number, request).await.unwrap();
-            drop(permit);
-            let result = &answer.json()["result"];
-            if result["structuredContent"]["kept"] == true {
-                return;
-            }
-            assert!(answer.tool_error().contains("AWS is busy"), "{result}");
-        }
-    }
-
-    /// Waits until the server takes tokens of the new secret from the issuer whose old one it held: when the cool-down
-    /// is over, the next of them makes it read the secret anew.
-    async fn until_the_new_secret_is_known(&self) {
-        let mut logins = self.logins.iter();
-        let login = logins.find(|login| login.kind == Kind::Rotating).unwrap();
-        let token = self.token(login, 0, true);
-        let request = Request::legacy("whoami", &json!({})).bearer(&token);
-        let mut pace = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            pace.tick().await;
-            let answer = self.send(0, &request).await.unwrap();
-            let subject = (answer.status == 200).then_some(login.subject.as_str());
-            self.note(&answer, subject, if subject.is_some() { 200 } else { 401 });
-            if subject.is_some() {
-                return;
-            }
-        }
-    }
-
     async fn caller(&self, number: usize, rounds: usize) {
         let login = &self.logins[number];
         if login.kind == Kind::Rotated {
@@ -593,49 +315,6 @@ impl Storm {
         put.secret_string(NEW).send().await.unwrap();
         self.rotated.send_replace(true);
     }
-}
-
-impl Login {
-    fn new(number: usize, kind: Kind, issuer: &str) -> Self {
-        let of_kind = number / KINDS.len();
-        let paired = of_kind % 4 >= 2 && matches!(kind, Kind::Shared | Kind::Published);
-        let people = &world().people;
-        // Callers of one name differ in their accounts, from issuer to issuer. Who chooses has two roles.
-        let person = if paired { 0 } else { (number + of_kind) % 2 };
-        let (subject, session) = if paired {
-            let session = ["one", "two"][of_kind % 2];
-            (format!("pair-{}", of_kind / 4), Some(session))
-        } else {
-            (format!("caller-{of_kind}"), None)
-        };
-        let mut roles = people[person].roles.clone();
-        let account = &people[person].account;
-        roles.push(format!("arn:aws:iam::{account}:role/storm/{subject}"));
-        Self {
-            number,
-            kind,
-            issuer: issuer.to_owned(),
-            subject,
-            person,
-            roles,
-            session,
-            standing: String::new(),
-        }
-    }
-
-    /// What the name of its session in AWS begins with.
-    fn session_name(&self) -> String {
-        match self.kind {
-            Kind::Registry => format!("registry-{}", self.number),
-            _ => format!("mcp-{}", self.subject),
-        }
-    }
-}
-
-fn batch(tools: [&str; 3]) -> Request {
-    let call = |(id, tool)| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": tool } });
-    let calls: Vec<Value> = tools.into_iter().enumerate().map(call).collect();
-    Request::post(json!(calls).to_string()).header("MCP-Protocol-Version", "2025-03-26")
 }
 
 fn rounds() -> usize {
