@@ -48,6 +48,12 @@ test: interop lint ## Run everything: lints, unit and integration tests, officia
 	$(MAKE) fuzz-smoke
 	$(MAKE) conformance
 
+# Of the tests, the one that can be made longer.
+.PHONY: storm
+storm: ROUNDS = 50
+storm: $(VENV)/.run ## Let 200 callers of every kind call at once, and count leaks and 5xx: make storm [ROUNDS=50]
+	STORM_ROUNDS=$(ROUNDS) cargo test --locked --test it isolation::storm -- --nocapture
+
 # Coverage-guided, with the stable compiler: fuzz/rustc.sh says how.
 FUZZ := $(abspath $(TARGET))/fuzz
 .PHONY: fuzz-build

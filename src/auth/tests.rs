@@ -1581,7 +1581,8 @@ async fn a_client_secret_that_hangs_holds_nobody_for_long() {
         &hangs,
     );
     let headers = headers("opaque");
-    let judged = authenticator.authenticate(&headers, None);
+    let request_id: Arc<str> = "test".into();
+    let judged = authenticator.authenticate(&headers, None, &request_id);
     let judged = tokio::time::timeout(std::time::Duration::from_secs(30), judged);
     let refused = judged.await.expect("it has an answer").unwrap_err();
     assert!(matches!(refused, AuthError::Unavailable(_)), "{refused:?}");

@@ -1,5 +1,9 @@
 //! 200 callers at once see only themselves.
 
+mod known;
+mod mixed;
+mod storm;
+
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;

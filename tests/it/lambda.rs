@@ -1,6 +1,7 @@
 //! The Lambda door: the real binary behind a Runtime API, for each kind of event.
 
 mod bad_events;
+mod frozen;
 mod limits;
 
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::Setup;
 
-struct Client {
+pub struct Client {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -19,7 +19,7 @@ struct Client {
 
 impl Client {
     #[track_caller]
-    fn start(config: Value) -> Self {
+    pub fn start(config: Value) -> Self {
         let mut setup = Setup::new();
         setup.arguments = vec!["stdio".to_owned()];
         setup.config = config;
@@ -46,7 +46,7 @@ impl Client {
         }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         let input = self.input.as_mut().unwrap();
         input.write_all(bytes).unwrap();
         input.write_all(b"\n").unwrap();
@@ -54,7 +54,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn receive(&self) -> Value {
+    pub fn receive(&self) -> Value {
         let line = self
             .lines
             .recv_timeout(Duration::from_secs(15))
@@ -63,13 +63,13 @@ impl Client {
     }
 
     #[track_caller]
-    fn ask(&mut self, message: Value) -> Value {
+    pub fn ask(&mut self, message: Value) -> Value {
         self.send(message.to_string().as_bytes());
         self.receive()
     }
 
     /// Ends the input; gives what still came.
-    fn end(mut self) -> Vec<String> {
+    pub fn end(mut self) -> Vec<String> {
         drop(self.input.take());
         let rest = self.lines.iter().collect();
         assert!(self.child.wait().unwrap().success());
@@ -83,7 +83,7 @@ impl Drop for Client {
     }
 }
 
-fn request(id: impl Into<Value>, method: &str, params: Value) -> Value {
+pub fn request(id: impl Into<Value>, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params })
 }
 

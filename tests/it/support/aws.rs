@@ -77,6 +77,11 @@ impl World {
 
     /// Temporary credentials of a role, as a Quilt registry gives them.
     pub async fn role_credentials(&self, role: &str) -> serde_json::Value {
+        self.role_credentials_for(role, "registry").await
+    }
+
+    /// The same, in a session of this name.
+    pub async fn role_credentials_for(&self, role: &str, session: &str) -> serde_json::Value {
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
@@ -93,8 +98,8 @@ impl World {
         let request = aws_sdk_sts::Client::from_conf(config)
             .assume_role()
             .role_arn(role)
-            .role_session_name("registry")
-            .source_identity("registry");
+            .role_session_name(session)
+            .source_identity(session);
         let given = request.send().await.unwrap().credentials.unwrap();
         let end = given
             .expiration

@@ -142,6 +142,8 @@ struct State {
     refused: AtomicU32,
     /// Changes when the connections that nothing happens on are to be reset.
     idle: watch::Sender<()>,
+    /// How many requests came.
+    came: watch::Sender<usize>,
 }
 
 impl Faults {
@@ -161,6 +163,7 @@ impl Faults {
             connections: AtomicUsize::new(0),
             refused: AtomicU32::new(0),
             idle: watch::channel(()).0,
+            came: watch::channel(0).0,
         });
         let accepting = {
             let state = Arc::clone(&state);
@@ -256,6 +259,27 @@ impl Faults {
             .collect()
     }
 
+    /// How many requests came until now: where to look on from.
+    pub fn mark(&self) -> usize {
+        self.state.seen.lock().unwrap().len()
+    }
+
+    /// Waits for a request that holds `text` and came after `mark`.
+    pub async fn until_seen(&self, text: &str, mut mark: usize) {
+        let mut came = self.state.came.subscribe();
+        loop {
+            came.borrow_and_update();
+            {
+                let seen = self.state.seen.lock().unwrap();
+                if seen[mark..].iter().any(|request| request.contains(text)) {
+                    return;
+                }
+                mark = seen.len();
+            }
+            came.changed().await.unwrap();
+        }
+    }
+
     /// How many requests came that hold `text`, repeated ones included.
     pub fn count(&self, text: &str) -> usize {
         self.state
@@ -306,6 +330,7 @@ async fn serve(mut client: TcpStream, state: Arc<State>) {
 async fn answer(client: &mut TcpStream, request: &[u8], state: &State) -> bool {
     let text = String::from_utf8_lossy(request).into_owned();
     state.seen.lock().unwrap().push(text.clone());
+    state.came.send_modify(|came| *came += 1);
     let fault = {
         let mut rules = state.rules.lock().unwrap();
         let rule = rules
@@ -342,7 +367,8 @@ async fn answer(client: &mut TcpStream, request: &[u8], state: &State) -> bool {
         Some(Fault::Reset) => {
             let _ = client.set_zero_linger();
         }
-        Some(Fault::Hang) => std::future::pending().await,
+        // Until the other side gives up.
+        Some(Fault::Hang) => drop(client.read(&mut [0]).await),
         Some(Fault::Drip) => {
             for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
                 .iter()

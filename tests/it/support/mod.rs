@@ -4,6 +4,7 @@ pub mod aws;
 pub mod fault;
 pub mod front_door;
 pub mod issuer;
+pub mod kept_alive;
 pub mod runtime_api;
 pub mod server;
 pub mod token;
@@ -39,14 +40,20 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Runs a test on a runtime of its own, within the time limit.
 #[track_caller]
 pub fn limited(test: impl Future<Output = ()>) {
+    limited_to(LIMIT, test);
+}
+
+/// The same, for what was asked to take longer.
+#[track_caller]
+pub fn limited_to(limit: Duration, test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(LIMIT, test)
+        tokio::time::timeout(limit, test)
             .await
-            .expect("the test took longer than 60 s")
+            .unwrap_or_else(|_| panic!("the test took longer than {limit:?}"));
     });
 }

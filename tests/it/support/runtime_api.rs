@@ -184,6 +184,24 @@ impl Function {
         self.api.most_running.load(Ordering::Relaxed)
     }
 
+    /// Stops the process as Lambda freezes an instance, and waits until it stands still.
+    pub async fn freeze(&self) {
+        signal("-STOP", self.process);
+        let state = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process)).unwrap();
+            let (_, after_name) = stat.rsplit_once(") ").unwrap();
+            after_name.starts_with('T')
+        };
+        while !state() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        signal("-CONT", self.process);
+    }
+
     /// Fails unless the process that was started still runs.
     #[track_caller]
     pub fn assert_alive(&mut self) {
