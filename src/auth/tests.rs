@@ -1,5 +1,7 @@
 //! Every clause of the rules for tokens and roles, each with what it must refuse.
 
+mod hostile;
+
 use std::sync::{
     Mutex,
     atomic::{AtomicU32, Ordering::Relaxed},

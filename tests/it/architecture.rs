@@ -1,4 +1,5 @@
-//! The rooms' order: imports point one way only.
+//! What holds of the sources as a whole: imports point one way only, nothing is global, and docs/SECURITY.md names tests
+//! that exist.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -148,4 +149,64 @@ fn there_is_one_tls_and_one_crypto_stack() {
             "one version of {stack}"
         );
     }
+}
+
+/// Every file of Rust below a folder, with its text.
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path.display().to_string(), text));
+        }
+    }
+}
+
+/// The declarations in `code` of what outlives a call, and the calls that write the environment.
+fn globals(code: &str) -> Vec<&str> {
+    let declares = |line: &str| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+        let line = line.strip_prefix("pub(super) ").unwrap_or(line);
+        line.starts_with("static ") || line.starts_with("thread_local!")
+    };
+    code.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .filter(|line| {
+            declares(line)
+                || ["set_var(", "remove_var("]
+                    .iter()
+                    .any(|call| line.contains(call))
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_of_a_caller_can_be_global() {
+    let mut found = Vec::new();
+    sources(&super::support::aws::root().join("src"), &mut found);
+    let mut global = Vec::new();
+    for (path, text) in &found {
+        if path.contains("tests") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        global.extend(globals(code).into_iter().map(|line| (path, line)));
+    }
+    // The one task-local: a call's own context, gone when the call is.
+    let [(path, scope)] = &global[..] else {
+        panic!("{global:#?}")
+    };
+    assert!(path.ends_with("context.rs"), "{path}");
+    assert_eq!(*scope, "static SCOPE: Arc<RuntimeContext>;");
+    // A write to the environment is unsafe, and the manifest forbids that.
+    let manifest = fs::read_to_string(super::support::aws::root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"forbid\""));
+    let seen = globals(
+        "static A: u8 = 0;\npub static B: u8 = 0;\nthread_local! {\nunsafe { std::env::set_var(\"A\", \"\") }\nlet a: &'static str = \"\";\n",
+    );
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
