@@ -210,3 +210,82 @@ fn nothing_of_a_caller_can_be_global() {
     );
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
+
+/// The full name of every test: `auth::tests::name` beside the code, `it::auth::name` in this binary.
+fn tests() -> Vec<String> {
+    let root = super::support::aws::root();
+    let mut names = Vec::new();
+    for (folder, crate_name) in [("src", None), ("tests/it", Some("it"))] {
+        let folder = root.join(folder);
+        let mut found = Vec::new();
+        sources(&folder, &mut found);
+        for (path, text) in found {
+            let path = Path::new(&path).strip_prefix(&folder).unwrap();
+            let path = path.with_extension("");
+            let parts = path.iter().map(|part| part.to_str().unwrap());
+            let mut module: Vec<&str> = crate_name.into_iter().chain(parts).collect();
+            if module.last() == Some(&"mod") {
+                module.pop();
+            }
+            if text.contains("#[cfg(test)]\nmod tests {") {
+                module.push("tests");
+            }
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                is_test |= ["#[test]", "#[tokio::test"]
+                    .iter()
+                    .any(|attribute| line.starts_with(attribute));
+                let line = line.strip_prefix("async ").unwrap_or(line);
+                if let Some(rest) = line.strip_prefix("fn ")
+                    && std::mem::take(&mut is_test)
+                {
+                    let name = rest.split(['(', '<']).next().unwrap();
+                    names.push(format!("{}::{name}", module.join("::")));
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = super::support::aws::root().join("docs/SECURITY.md");
+    let page = fs::read_to_string(page).unwrap();
+    let tests = tests();
+    let mut named = 0;
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows {
+        // promise, defence, tests, whether it was seen failing
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [_, defence, cell, seen] = cells[..] else {
+            continue;
+        };
+        if ["test", "---"].contains(&cell) {
+            continue;
+        }
+        let quoted = |cell: &str| -> Vec<String> {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        let missing: Vec<_> = quoted(cell)
+            .into_iter()
+            .inspect(|_| named += 1)
+            .filter(|name| !tests.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "no such test: {missing:?}");
+        assert!(!quoted(cell).is_empty(), "a promise without a test: {row}");
+        assert!(
+            seen.contains("yes") || seen.contains("nothing to remove"),
+            "{row}"
+        );
+        for file in quoted(defence).iter().filter(|name| name.ends_with(".rs")) {
+            let file = super::support::aws::root().join("src").join(file);
+            assert!(file.exists(), "no such file: {row}");
+        }
+    }
+    assert!(named > 80, "the page names its tests: {named}");
+}
