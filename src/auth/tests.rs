@@ -1,5 +1,7 @@
 //! Every clause of the rules for tokens and roles, each with what it must refuse.
 
+mod hostile;
+
 use std::sync::{
     Mutex,
     atomic::{AtomicU32, Ordering::Relaxed},
@@ -386,6 +388,14 @@ async fn headers_that_ask_for_something_else_are_refused() {
         r#"{"alg":"EdDSA"}"#,
         "[]",
         r#"["HS256","JWT",null,null,null]"#,
+        r#"["HS256","JWT",null]"#,
+        r#"{"alg":"HS256","x":1,"x":2}"#,
+        r#"{"alg":"HS256","x":{"a":1,"\u0061":2}}"#,
+        &format!(
+            r#"{{"alg":"HS256","x":{}{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        ),
         "",
     ] {
         let token = key(SECRET).sign(header.as_bytes(), claims().to_string().as_bytes());
@@ -394,6 +404,12 @@ async fn headers_that_ask_for_something_else_are_refused() {
             "{header}"
         );
     }
+    let not_text = [&HEADER.as_bytes()[..HEADER.len() - 1], b",\"x\":\"\xff\"}"].concat();
+    let token = key(SECRET).sign(&not_text, claims().to_string().as_bytes());
+    assert!(matches!(
+        rejection(judge(&token).await),
+        Rejection::Header(_)
+    ));
 }
 
 #[tokio::test]
@@ -1170,6 +1186,34 @@ async fn a_token_that_was_verified_is_judged_anew_when_its_time_or_the_clock_say
     pass(1);
     assert_eq!(rejection(judge(&token).await), Rejection::Expired);
     assert_eq!(store.reads.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_is_judged_anew_when_the_clock_was_set_back() {
+    let (now, pass) = hand_clock!(pass);
+    let config = config(&json!({}));
+    let clock = Clock::from_fn(now);
+    let authenticator = Authenticator::new(
+        &config.auth,
+        &config.server,
+        &config.roles,
+        choices(&config, clock),
+        &egress(&config),
+        clock,
+        &no_stored_secrets(),
+    );
+    let judge = async |token: &str| {
+        authenticator
+            .authenticate(&headers(token), None, &"test".into())
+            .await
+    };
+    let token = sign(&with(json!({ "nbf": NOW })));
+    assert!(judge(&token).await.is_ok());
+    pass(0_u64.wrapping_sub(31));
+    assert_eq!(
+        rejection(judge(&token).await),
+        Rejection::Claims("`nbf` is in the future")
+    );
 }
 
 #[tokio::test]

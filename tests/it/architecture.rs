@@ -1,4 +1,5 @@
-//! The rooms' order: imports point one way only.
+//! What holds of the sources as a whole: imports point one way only, nothing is global, and docs/SECURITY.md names tests
+//! that exist.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -148,4 +149,143 @@ fn there_is_one_tls_and_one_crypto_stack() {
             "one version of {stack}"
         );
     }
+}
+
+/// Every file of Rust below a folder, with its text.
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path.display().to_string(), text));
+        }
+    }
+}
+
+/// The declarations in `code` of what outlives a call, and the calls that write the environment.
+fn globals(code: &str) -> Vec<&str> {
+    let declares = |line: &str| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+        let line = line.strip_prefix("pub(super) ").unwrap_or(line);
+        line.starts_with("static ") || line.starts_with("thread_local!")
+    };
+    code.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .filter(|line| {
+            declares(line)
+                || ["set_var(", "remove_var("]
+                    .iter()
+                    .any(|call| line.contains(call))
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_of_a_caller_can_be_global() {
+    let mut found = Vec::new();
+    sources(&super::support::aws::root().join("src"), &mut found);
+    let mut global = Vec::new();
+    for (path, text) in &found {
+        if path.contains("tests") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        global.extend(globals(code).into_iter().map(|line| (path, line)));
+    }
+    // The one task-local: a call's own context, gone when the call is.
+    let [(path, scope)] = &global[..] else {
+        panic!("{global:#?}")
+    };
+    assert!(path.ends_with("context.rs"), "{path}");
+    assert_eq!(*scope, "static SCOPE: Arc<RuntimeContext>;");
+    // A write to the environment is unsafe, and the manifest forbids that.
+    let manifest = fs::read_to_string(super::support::aws::root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"forbid\""));
+    let seen = globals(
+        "static A: u8 = 0;\npub static B: u8 = 0;\nthread_local! {\nunsafe { std::env::set_var(\"A\", \"\") }\nlet a: &'static str = \"\";\n",
+    );
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+/// The full name of every test: `auth::tests::name` beside the code, `it::auth::name` in this binary.
+fn tests() -> Vec<String> {
+    let root = super::support::aws::root();
+    let mut names = Vec::new();
+    for (folder, crate_name) in [("src", None), ("tests/it", Some("it"))] {
+        let folder = root.join(folder);
+        let mut found = Vec::new();
+        sources(&folder, &mut found);
+        for (path, text) in found {
+            let path = Path::new(&path).strip_prefix(&folder).unwrap();
+            let path = path.with_extension("");
+            let parts = path.iter().map(|part| part.to_str().unwrap());
+            let mut module: Vec<&str> = crate_name.into_iter().chain(parts).collect();
+            if module.last() == Some(&"mod") {
+                module.pop();
+            }
+            if text.contains("#[cfg(test)]\nmod tests {") {
+                module.push("tests");
+            }
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                is_test |= ["#[test]", "#[tokio::test"]
+                    .iter()
+                    .any(|attribute| line.starts_with(attribute));
+                let line = line.strip_prefix("async ").unwrap_or(line);
+                if let Some(rest) = line.strip_prefix("fn ")
+                    && std::mem::take(&mut is_test)
+                {
+                    let name = rest.split(['(', '<']).next().unwrap();
+                    names.push(format!("{}::{name}", module.join("::")));
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = super::support::aws::root().join("docs/SECURITY.md");
+    let page = fs::read_to_string(page).unwrap();
+    let tests = tests();
+    let mut named = 0;
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows {
+        // promise, defence, tests, whether it was seen failing
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [_, defence, cell, seen] = cells[..] else {
+            continue;
+        };
+        if ["test", "---"].contains(&cell) {
+            continue;
+        }
+        let quoted = |cell: &str| -> Vec<String> {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        let missing: Vec<_> = quoted(cell)
+            .into_iter()
+            .inspect(|_| named += 1)
+            .filter(|name| !tests.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "no such test: {missing:?}");
+        assert!(!quoted(cell).is_empty(), "a promise without a test: {row}");
+        assert!(
+            seen.contains("yes") || seen.contains("nothing to remove"),
+            "{row}"
+        );
+        for file in quoted(defence).iter().filter(|name| name.ends_with(".rs")) {
+            let file = super::support::aws::root().join("src").join(file);
+            assert!(file.exists(), "no such file: {row}");
+        }
+    }
+    assert!(named > 80, "the page names its tests: {named}");
 }

@@ -361,3 +361,35 @@ fn a_token_without_the_required_scopes_is_told_which() {
         assert_eq!(refused.status, 401);
     });
 }
+
+#[test]
+fn holding_a_session_id_is_no_authentication() {
+    limited(async {
+        let server = Server::start();
+        let alice = server.user("alice");
+        let initialize = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } });
+        let opened = alice.post(initialize.to_string()).await;
+        assert_eq!(opened.status, 200);
+        // One that this server gave, if it gives any, and one that somebody made up.
+        let given = opened.header("mcp-session-id").map(str::to_owned);
+        for id in given.into_iter().chain(["alice".to_owned()]) {
+            // Its holder calls with it, as another role of the token's and then as the token's own.
+            let own = alice.clone().header("mcp-session-id", &id);
+            let reader = &world().person("alice").roles[1];
+            let as_reader = own.clone().header("x-quilt-user-role", reader);
+            let who = as_reader.call("whoami", json!({})).await.content();
+            assert_eq!(who["role"], reader.as_str());
+            let who = own.call("whoami", json!({})).await.content();
+            assert_eq!(who["role"], world().person("alice").roles[0].as_str());
+            // The same id with nobody's token, a bad one, and another's.
+            let nobody = server.anonymous().header("mcp-session-id", &id);
+            assert_refused(&nobody.post(PING).await, 401, Some("Bearer"));
+            let bad = server.with_token("bad").header("mcp-session-id", &id);
+            assert_eq!(bad.post(PING).await.status, 401);
+            let bob = server.user("bob").header("mcp-session-id", &id);
+            let who = bob.call("whoami", json!({})).await.content();
+            assert_eq!(who["subject"], "bob");
+        }
+    });
+}

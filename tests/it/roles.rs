@@ -174,3 +174,38 @@ fn a_tool_that_reads_assumes_with_a_policy_that_reads_unless_the_operator_says_o
         }
     });
 }
+
+#[test]
+fn a_server_does_not_assume_the_role_it_runs_as() {
+    limited(async {
+        let world = world();
+        let sts = Faults::start().await;
+        let own = &world.person("alice").roles[0];
+        let server = Setup::new()
+            .with("/auth/issuers/0/hs256", world.secret.as_str())
+            .endpoint(&sts.endpoint())
+            .running_with(&world.role_credentials(own).await)
+            .start();
+        // The operator's list and the token both name it, and it is still not for callers.
+        let text = server.user("alice").call("auth_status", json!({})).await;
+        let text = text.tool_error();
+        assert!(!text.contains("arn:"), "{text}");
+        assert_eq!(sts.count(ASSUME), 0, "STS was asked for it");
+    });
+}
+
+#[test]
+fn two_subjects_with_one_role_share_no_credentials() {
+    limited(async {
+        let (sts, server) = watched().await;
+        let role = world().person("alice").roles[0].as_str();
+        for subject in ["alice", "eve", "alice", "eve"] {
+            let token = claims(subject).with("role_arn", role).sign(&world().secret);
+            let caller = server.with_token(token);
+            let proof = caller.call("auth_status", json!({})).await.content();
+            let session = proof["aws"]["role_session"].as_str().unwrap();
+            assert!(session.starts_with(&format!("mcp-{subject}-")), "{session}");
+        }
+        assert_eq!(sts.calls(ASSUME).len(), 2);
+    });
+}

@@ -220,6 +220,13 @@ fn expansion_is_bounded_in_entries_and_bytes_over_all_lists_together() {
         (1, 0)
     );
     assert_eq!(packed(4 * MAX_EXPANDED_BYTES), 0);
+    // A little in much white space: what is too long is not decoded, whatever it would come to.
+    let padded = |spaces: usize| {
+        let text = format!("[\"b-1\"{}]", " ".repeat(spaces));
+        let data = BASE64_STANDARD.encode(text);
+        buckets_of(&json!({ "_type": "compressed", "_data": data })).len()
+    };
+    assert_eq!((padded(1_000), padded(4 * MAX_EXPANDED_BYTES)), (1, 0));
 }
 
 /// Any JSON, often of a shape that means something.

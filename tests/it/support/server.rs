@@ -53,6 +53,21 @@ impl Setup {
         self
     }
 
+    /// Lets the server run with these credentials, in the form in which a registry gives them.
+    pub fn running_with(mut self, credentials: &Value) -> Self {
+        for (variable, member) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ] {
+            let value = credentials[member].as_str().unwrap();
+            self.environment.retain(|(name, _)| name != variable);
+            self.environment
+                .push((variable.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
     /// A process of the real binary with this configuration and environment, and nothing of ours.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
