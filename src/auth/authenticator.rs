@@ -73,6 +73,15 @@ impl Issuer {
         })
     }
 
+    /// Whether what it is judged by is a secret of this server's own.
+    fn has_secret(&self) -> bool {
+        match &self.by {
+            By::Keys(keys) => keys.are_stored(),
+            By::Introspection(_) => true,
+            By::Registry(_) | By::Alb(_) => false,
+        }
+    }
+
     fn is_missing(&self) -> bool {
         match &self.by {
             By::Keys(keys) => keys.is_missing(),
@@ -257,11 +266,14 @@ impl Authenticator {
         Ok(Some(Judged::by_signature(Arc::new(principal))))
     }
 
-    /// The reason why no token can be judged at all, if the last attempts showed one. An issuer that is out of order does
-    /// not make the others' callers wait: whoever names it must not have every instance taken out of service.
+    /// The reason why no token of some issuer can be judged, if the last attempt showed one.
     pub fn ailment(&self) -> Option<&'static str> {
-        let ailing = self.takes_tokens() && self.issuers.iter().all(Issuer::is_missing);
-        ailing.then_some("no issuer's keys, or secret, can be read")
+        // Our own secrets are ours to have right. That one of several issuers is down is not this server's ailment: whoever
+        // replaces it for that takes it from the others' callers.
+        let missing = || self.issuers.iter().filter(|issuer| issuer.is_missing());
+        let ailing = missing().any(Issuer::has_secret) || missing().count() == self.issuers.len();
+        (ailing && !self.issuers.is_empty())
+            .then_some("the keys or the secret of an issuer cannot be read")
     }
 }
 

@@ -172,6 +172,11 @@ impl Keys {
         }
     }
 
+    /// Whether they come from a secret of this server's own account.
+    pub(super) fn are_stored(&self) -> bool {
+        matches!(self, Self::Loaded(loaded) if matches!(loaded.source, Source::Stored(..)))
+    }
+
     /// Whether the last load failed and there are no keys to fall back on.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Loaded(loaded) if loaded.held.is_missing())

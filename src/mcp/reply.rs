@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::StatusCode;
+use memchr::memchr2;
 
 use super::{Id, RpcError};
 use crate::tools::ProgressUpdate;
@@ -73,7 +74,7 @@ impl Body {
         json.push('}');
         // An answer is one line on stdio and in a stream of events. Inside a JSON string a line break is escaped; between
         // tokens it is white space.
-        if json.contains(['\n', '\r']) {
+        if memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
             json = json.replace(['\n', '\r'], " ");
         }
         Self {
@@ -129,6 +130,10 @@ impl Body {
     /// The answer itself, or the error that it does not fit. Inside an event a quote takes two bytes, and it is there
     /// that a bound matters.
     pub(super) fn fitted(self, max_bytes: usize) -> Self {
+        // Most answers are far below it, however much is escaped.
+        if self.json.len().saturating_mul(2) <= max_bytes {
+            return self;
+        }
         let escapes = self
             .json
             .iter()
