@@ -1,7 +1,7 @@
 //! `GET /healthz`: whether this instance can do its work, as far as its calls have shown.
 //!
-//! It asks nobody: a health check must not cost a call to AWS. 503 once what every call needs could not be read (the keys
-//! of all issuers, the external id), and 200 again once it could.
+//! It asks nobody: a health check must not cost a call to AWS. 503 once a secret of our own could not be read, or no
+//! issuer could judge, and 200 again once that is over.
 
 use axum::{
     body::Body,
