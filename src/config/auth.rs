@@ -308,6 +308,24 @@ impl IssuerSection {
             }
             return;
         };
+        self.check_audience(judge, at, server, mistakes);
+        if self.opaque == Some(true) && !self.judges_opaque() {
+            mistakes.add(
+                at("opaque"),
+                "is for `registry` and `introspection` only: a signed token names its issuer",
+            );
+        }
+        self.check_judge(judge, at, mistakes);
+    }
+
+    /// What `aud` must hold, as far as this kind of issuer has one.
+    fn check_audience(
+        &self,
+        judge: Judge<'_>,
+        at: &dyn Fn(&str) -> String,
+        server: &ServerSection,
+        mistakes: &mut Mistakes,
+    ) {
         match (judge, &self.audience) {
             (Judge::Registry(_), Some(_)) => mistakes.add(at("audience"), "has no meaning beside `registry`: leave it out"),
             (_, Some(audience)) if audience.is_empty() => {
@@ -323,12 +341,10 @@ impl IssuerSection {
                 mistakes.add(at("audience"), "is required: the value that the `aud` claim must hold");
             }
         }
-        if self.opaque == Some(true) && !self.judges_opaque() {
-            mistakes.add(
-                at("opaque"),
-                "is for `registry` and `introspection` only: a signed token names its issuer",
-            );
-        }
+    }
+
+    /// What this way of judging needs.
+    fn check_judge(&self, judge: Judge<'_>, at: &dyn Fn(&str) -> String, mistakes: &mut Mistakes) {
         let (base, field) = match judge {
             Judge::Registry(url) => (Some(url), at("registry")),
             Judge::Alb(section) => (section.keys.as_ref(), format!("{}.keys", at("alb"))),
