@@ -253,6 +253,16 @@ fn every_test_that_the_security_page_names_exists() {
     let page = super::support::aws::root().join("docs/SECURITY.md");
     let page = fs::read_to_string(page).unwrap();
     let tests = tests();
+    for name in page
+        .split('`')
+        .filter(|text| !text.contains(char::is_whitespace))
+    {
+        let is_test = name.starts_with("it::") && name != "it::" || name.contains("::tests::");
+        assert!(
+            !is_test || tests.contains(&name.to_owned()),
+            "no such test: {name}"
+        );
+    }
     let mut named = 0;
     let rows = page.lines().filter(|line| line.starts_with("| "));
     for row in rows {
