@@ -72,7 +72,6 @@ pub struct VerifiedClaims {
     pub(super) email: Option<String>,
     pub(super) name: Option<String>,
     pub(super) session_id: Option<String>,
-    pub(super) token_id: Option<String>,
 }
 
 /// A tag of an STS session: STS API reference, "Tag".
@@ -96,7 +95,7 @@ impl VerifiedClaims {
     /// About how much memory its texts take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let tags = self.session_tags.iter();
-        let texts = [&self.email, &self.name, &self.session_id, &self.token_id];
+        let texts = [&self.email, &self.name, &self.session_id];
         let texts = texts
             .into_iter()
             .flatten()
@@ -201,7 +200,6 @@ struct Claims<'a> {
     preferred_username: Option<String>,
     username: Option<String>,
     sid: Option<String>,
-    jti: Option<String>,
 }
 
 impl<'a> Claims<'a> {
@@ -284,7 +282,6 @@ impl<'a> Claims<'a> {
             email: shown(self.email),
             name: shown(self.preferred_username.or(self.username)),
             session_id: shown(self.sid),
-            token_id: shown(self.jti),
         })
     }
 

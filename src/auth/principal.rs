@@ -172,11 +172,6 @@ impl Principal {
         self.claims()?.session_id.as_deref()
     }
 
-    /// `jti`.
-    pub fn token_id(&self) -> Option<&str> {
-        self.claims()?.token_id.as_deref()
-    }
-
     /// The session tags that the token asks for, sorted.
     pub fn session_tags(&self) -> &[SessionTag] {
         self.claims().map_or(&[], |claims| &claims.session_tags)
