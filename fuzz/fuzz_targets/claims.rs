@@ -76,7 +76,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let judged = AUTHENTICATOR
-        .authenticate(&good, None)
+        .authenticate(&good, None, &"fuzz".into())
         .now_or_never()
         .expect("no waiting");
     let Ok(caller) = judged else {
@@ -90,7 +90,7 @@ fuzz_target!(|data: &[u8]| {
         let forged = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(forged));
         let headers = headers(&forged, None).expect("headers");
         let judged = AUTHENTICATOR
-            .authenticate(&headers, None)
+            .authenticate(&headers, None, &"fuzz".into())
             .now_or_never()
             .expect("no waiting");
         assert!(judged.is_err(), "a forged signature");
