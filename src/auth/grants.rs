@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use super::{
     Rejection,
-    claims::{WRONG_TYPE, bytes_of, is_name},
+    claim::is_name,
+    claims::{WRONG_TYPE, bytes_of},
     compressed::Compressed,
 };
 use crate::{config::arn::RoleArn, json};

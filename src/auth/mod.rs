@@ -10,6 +10,7 @@ mod alb;
 mod asked;
 mod authenticator;
 mod choice;
+mod claim;
 mod claims;
 mod compressed;
 mod discovery;
@@ -36,7 +37,8 @@ use futures_util::future::BoxFuture;
 
 pub use authenticator::Authenticator;
 pub use choice::RoleChoices;
-pub use claims::{Rules, SessionTag, VerifiedClaims};
+pub use claim::SessionTag;
+pub use claims::{Rules, VerifiedClaims};
 pub use compressed::{Compressed, Expanded, MAX_EXPANDED_BYTES, MAX_EXPANDED_ENTRIES};
 pub use given::GivenCredentials;
 pub use grants::{Grants, Level};

@@ -117,14 +117,14 @@ impl Said {
         }
         let payload: Payload = json::read(payload)
             .map_err(|_| Rejection::Claims("`id` or `exp` has the wrong type"))?;
-        let expires_at = payload.exp.map(super::claims::unix_seconds);
+        let expires_at = payload.exp.map(super::claim::unix_seconds);
         let expires_at = match expires_at {
             Some(None) => return Err(Rejection::Claims("`exp` is out of range")),
             Some(end) => end,
             None => None,
         };
         let subject = match payload.id {
-            Some(id) if !super::claims::is_name(&id) => {
+            Some(id) if !super::claim::is_name(&id) => {
                 return Err(Rejection::Claims(
                     "`id` is not 1 to 256 printable characters",
                 ));

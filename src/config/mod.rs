@@ -9,6 +9,7 @@
 pub mod arn;
 mod auth;
 mod fetch_url;
+mod judge;
 mod process;
 mod read;
 mod roles;
@@ -18,11 +19,9 @@ mod types;
 
 use std::path::Path;
 
-pub use auth::{
-    AlbSection, AuthSection, IntrospectionSection, IssuerSection, Judge, JwksSetting,
-    MIN_HS256_BYTES,
-};
+pub use auth::{AuthSection, IssuerSection, MIN_HS256_BYTES};
 pub use fetch_url::{FetchUrl, FetchUrlError};
+pub use judge::{AlbSection, IntrospectionSection, Judge, JwksSetting};
 pub use process::{Lambda, Process};
 pub use read::{Mistake, Mistakes};
 pub use roles::{
