@@ -57,19 +57,20 @@ impl World {
         place.into_iter().chain(self.credentials.clone()).collect()
     }
 
+    /// Those of the user that Rolecall runs as.
+    fn own_credentials(&self) -> Credentials {
+        let of = |name: &str| self.credentials[name].as_str();
+        let (key, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));
+        Credentials::new(key, secret, None, None, "test")
+    }
+
     /// A client of moto's Secrets Manager, as the server's own account.
     pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         let config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .endpoint_url(&self.endpoint)
-            .credentials_provider(Credentials::new(
-                &self.credentials["AWS_ACCESS_KEY_ID"],
-                &self.credentials["AWS_SECRET_ACCESS_KEY"],
-                None,
-                None,
-                "test",
-            ))
+            .credentials_provider(self.own_credentials())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();
         aws_sdk_secretsmanager::Client::from_conf(config)
@@ -86,13 +87,7 @@ impl World {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .endpoint_url(&self.endpoint)
-            .credentials_provider(Credentials::new(
-                &self.credentials["AWS_ACCESS_KEY_ID"],
-                &self.credentials["AWS_SECRET_ACCESS_KEY"],
-                None,
-                None,
-                "test",
-            ))
+            .credentials_provider(self.own_credentials())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();
         let request = aws_sdk_sts::Client::from_conf(config)
