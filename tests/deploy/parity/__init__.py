@@ -1,0 +1,1 @@
+"""Proves that Terraform, CDK and CloudFormation define one and the same stack. `__main__` says how."""

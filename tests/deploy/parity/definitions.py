@@ -1,0 +1,88 @@
+"""Owns where the three definitions are, and what makes graphs of them.
+
+In come the folders and configurations; out go graphs, by configuration. A definition may be a copy elsewhere, with a
+fault planted in it.
+"""
+
+import importlib.util
+import json
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from . import cloudformation, graph, plans
+from .configurations import Configuration
+from .graph import Graph
+from .kinds import TAGGABLE
+from .plans import Call
+
+MODULES = {"function": "infra", "service": "infra/ecs"}
+TEMPLATES = {"function": "cloudformation/rolecall.yaml", "service": "cloudformation/rolecall-ecs.yaml"}
+CDK = "cdk"
+
+
+def of_terraform(
+    modules: dict[str, Path], configurations: dict[str, Configuration], package: Path, folder: Path
+) -> dict[str, Graph]:
+    """The graphs of modules, which lie in the folders of their variants. All at once: it is the start that costs."""
+    calls = {
+        name: Call(modules[configuration.variant], with_package(configuration, package))
+        for name, configuration in configurations.items()
+    }
+    read = {module: plans.Module.read(module) for module in modules.values()}
+    return {name: graph.from_plan(read[calls[name].module], plan) for name, plan in plans.plans(folder, calls).items()}
+
+
+def with_package(configuration: Configuration, package: Path) -> dict[str, Any]:
+    """The inputs, with the package that Terraform and CDK read."""
+    return configuration.inputs | ({"package_path": str(package)} if configuration.variant == "function" else {})
+
+
+def of_cloudformation(template: dict[str, Any], configuration: Configuration) -> Graph:
+    """The graph of a template, as CloudFormation makes it: with the stack's tags on all that can have tags."""
+    stack = cloudformation.evaluate(template, configuration.parameters(), configuration.inputs.get("name", "rolecall"))
+    for resource in stack.resources.values():
+        if resource.type in TAGGABLE and configuration.stack_tags():
+            tags = resource.properties.get("Tags", [])
+            own = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+            resource.properties["Tags"] = configuration.stack_tags() | own
+    return graph.from_stack(stack)
+
+
+def of_cdk(app: ModuleType, configuration: Configuration, package: Path) -> Graph:
+    """The graph of what the app synthesises."""
+    return graph.from_stack(cloudformation.evaluate(synthesised(app, configuration, package)))
+
+
+def synthesised(app: ModuleType, configuration: Configuration, package: Path) -> dict[str, Any]:
+    """The template that the app synthesises, without what CDK adds for itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "inputs.json"
+        inputs.write_text(json.dumps(with_package(configuration, package)))
+        context = {"variant": configuration.variant, "inputs": str(inputs)}
+        made = app.App(context=context, outdir=str(Path(folder) / "out"), analytics_reporting=False)
+        stack = app.rolecall_stack(made)
+        # CDK looks at the template itself, too, and takes seconds for it: that is for the tests of the app.
+        template = made.synth(skip_validation=True).get_stack_by_name(stack.stack_name).template
+    # Whether the account is ready for CDK.
+    assert list(template.pop("Rules", {})) == ["CheckBootstrapVersion"], "CDK adds this rule and no other"
+    assert list(template.pop("Parameters", {})) == ["BootstrapVersion"], "CDK adds this parameter and no other"
+    return template
+
+
+def cdk_app(folder: Path) -> ModuleType:
+    """The app in a folder, and its constructs: those of another folder are forgotten."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "rolecall_cdk"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.spec_from_file_location("rolecall_cdk_app", folder / "app.py")
+        app = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(app)
+    finally:
+        sys.path.remove(str(folder))
+    return app
