@@ -44,8 +44,10 @@ def read_inputs(path: str | None, kind: type) -> Any:
         raise ValueError("Say which inputs to deploy: -c inputs=FILE, such as examples/http_api.json.")
     try:
         given = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The inputs could not be read: {path}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"The inputs cannot be read: {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"The inputs must be JSON: {path}: {error}") from error
     if not isinstance(given, dict):
         raise ValueError(f"The inputs must be a JSON object of inputs by their names: {path}")
     known = {input.name: input for input in fields(kind)}

@@ -23,8 +23,8 @@ from rolecall_cdk import Rolecall, RolecallInputs, RolecallService, RolecallServ
 
 ACCOUNT = "arn:aws:{}:us-east-1:111122223333:{}"
 SECRET = ACCOUNT.format("secretsmanager", "secret:jwt-AbCdEf")
-SECRET_KEY = ACCOUNT.format("kms", "key/0123abcd-secret")
-KEY = ACCOUNT.format("kms", "key/0123abcd")
+SECRET_KEY = ACCOUNT.format("kms", "key/01234567-89ab-cdef-0123-456789abcde0")
+KEY = ACCOUNT.format("kms", "key/01234567-89ab-cdef-0123-456789abcdef")
 TOPIC = ACCOUNT.format("sns", "alarms")
 LISTENER = ACCOUNT.format("elasticloadbalancing", "listener/app/shared/0123456789abcdef/fedcba9876543210")
 WEB_ACL = ACCOUNT.format("wafv2", "regional/webacl/rolecall/0123abcd-0123")
@@ -33,13 +33,16 @@ ROLE = "arn:aws:iam::111122223333:role/QuiltReader"
 
 CONFIGURATION = {"configuration": '{"roles":{}}'}
 ALB = {"front_door": "alb", "alb_listener_arn": LISTENER, "listener_host": "mcp.example.com"}
-VPC = {"vpc_id": "vpc-0a", "private_subnet_ids": ["subnet-0a", "subnet-0b"]}
+VPC = {
+    "vpc_id": "vpc-0123456789abcdef0",
+    "private_subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+}
 SERVICE = {
     **CONFIGURATION,
     **VPC,
     "image": "registry.example.com:5000/rolecall:1.0",
     "alb_listener_arn": LISTENER,
-    "alb_security_group_id": "sg-0a",
+    "alb_security_group_id": "sg-0123456789abcdef0",
     "listener_host": "mcp.example.com",
 }
 

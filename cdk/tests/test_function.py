@@ -261,7 +261,10 @@ def test_the_function_says_all_that_it_is(function: Function) -> None:
             "LogGroup": "${LogGroup}",
         },
         "TracingConfig": {"Mode": "Active"},
-        "VpcConfig": {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["${SecurityGroup.GroupId}"]},
+        "VpcConfig": {
+            "SubnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+            "SecurityGroupIds": ["${SecurityGroup.GroupId}"],
+        },
         "Tags": [{"Key": "rolecall:stack", "Value": "rolecall"}, {"Key": "team", "Value": "data"}],
     }
 
@@ -471,7 +474,7 @@ def test_in_a_vpc_nothing_comes_in_and_https_goes_out(function: Function) -> Non
         {
             "GroupName": "rolecall",
             "GroupDescription": "Rolecall rolecall: egress only",
-            "VpcId": "vpc-0a",
+            "VpcId": "vpc-0123456789abcdef0",
             "SecurityGroupEgress": [{"CidrIp": "10.0.0.0/8", **https}, {"CidrIp": "10.1.0.0/16", **https}],
             "Tags": [{"Key": "rolecall:stack", "Value": "rolecall"}],
         }

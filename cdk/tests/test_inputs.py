@@ -63,8 +63,12 @@ SHARED_MISTAKES = [
     ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
     ("listener_host", ["*.example.com", "MCP.example.com", ""], HOST),
     ("listener_base_path", ["tools", "/tools/", "/", "/to ols", None], BASE_PATH),
-    ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0a"], VPC_SENTENCE),
-    ("private_subnet_ids", [["subnet-0a", "vpc-0a"], "subnet-0a", [None], None], SUBNET),
+    ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0123456789abcdef0"], VPC_SENTENCE),
+    (
+        "private_subnet_ids",
+        [["subnet-0123456789abcdef0", "vpc-0123456789abcdef0"], "subnet-0123456789abcdef0", [None], None],
+        SUBNET,
+    ),
     ("egress_cidr_blocks", [[], ["10.0.0.0"], ["256.0.0.0/8"], ["10.0.0.0/33"], ["010.0.0.0/8"], ["::/0"]], EGRESS),
     ("secret_arns", [["jwt"], [ARN.format("secretsmanager", "secret:*")], [ARN.format("ssm", "secret:a")]], SECRET),
     ("secret_kms_key_arns", [[ARN.format("kms", "alias/a")], ["0123abcd"], KEY], KMS_KEY),
@@ -99,7 +103,7 @@ SERVICE_MISTAKES = [
     ("cpu", [128, 300, "256", 256.0, None], CPU),
     ("memory", [511, 30721, 512.5, None], MEMORY),
     ("desired_count", [-1, 1.5, None], COUNT),
-    ("alb_security_group_id", ["sg-", "vpc-0a", None], SECURITY_GROUP),
+    ("alb_security_group_id", ["sg-", "vpc-0123456789abcdef0", None], SECURITY_GROUP),
     ("ecr_repository_arn", ["rolecall", ARN.format("ecr", "repository/Rolecall")], REPOSITORY),
     ("enable_execute_command", ["false", 0, None], "The input enable_execute_command must be true or false."),
 ]
@@ -150,7 +154,13 @@ def test_a_service_needs_a_name_by_which_it_is_called() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    given = {"name": "-", "memory_size": 1, "secret_arns": ["*"], "timeout_seconds": 0, "vpc_id": "vpc-0a"}
+    given = {
+        "name": "-",
+        "memory_size": 1,
+        "secret_arns": ["*"],
+        "timeout_seconds": 0,
+        "vpc_id": "vpc-0123456789abcdef0",
+    }
     # That the timeout is too long for an HTTP API is nothing to say of one that is none.
     assert mistakes(RolecallInputs, FUNCTION | given) == [NAME, SECRET, MEMORY_SIZE, TIMEOUT, TOGETHER]
 

@@ -160,7 +160,7 @@ def test_the_service_rolls_back_and_starts_when_the_listener_forwards(service: S
             "AwsvpcConfiguration": {
                 "AssignPublicIp": "DISABLED",
                 "SecurityGroups": ["${SecurityGroup.GroupId}"],
-                "Subnets": ["subnet-0a", "subnet-0b"],
+                "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
             }
         },
         "LoadBalancers": [{"ContainerName": "rolecall", "ContainerPort": 8080, "TargetGroupArn": "${TargetGroup}"}],
@@ -175,10 +175,10 @@ def test_only_the_load_balancer_reaches_the_tasks(service: Service) -> None:
         {
             "GroupName": "rolecall",
             "GroupDescription": "Rolecall rolecall: from the load balancer",
-            "VpcId": "vpc-0a",
+            "VpcId": "vpc-0123456789abcdef0",
             "SecurityGroupIngress": [
                 {
-                    "SourceSecurityGroupId": "sg-0a",
+                    "SourceSecurityGroupId": "sg-0123456789abcdef0",
                     "IpProtocol": "tcp",
                     "FromPort": 8080,
                     "ToPort": 8080,
@@ -195,7 +195,7 @@ def test_only_the_load_balancer_reaches_the_tasks(service: Service) -> None:
             "TargetType": "ip",
             "Protocol": "HTTP",
             "Port": 8080,
-            "VpcId": "vpc-0a",
+            "VpcId": "vpc-0123456789abcdef0",
             "HealthCheckPath": "/healthz",
             "HealthCheckProtocol": "HTTP",
             "Matcher": {"HttpCode": "200"},
