@@ -86,9 +86,9 @@ def refuse(constant: str) -> None:
 
 
 def is_environment(value: Any) -> bool:
-    """Whether it is a map of variables that a function can have and that are not Rolecall's own."""
+    """Whether it is a map of variables that are not Rolecall's own. Lambda takes no name of a single letter."""
     return is_text_map(value) and all(
-        re.fullmatch(r"^[A-Za-z][A-Za-z0-9_]*$", name) and not name.startswith("ROLECALL_") for name in value
+        re.fullmatch(r"^[A-Za-z][A-Za-z0-9_]+$", name) and not name.startswith("ROLECALL_") for name in value
     )
 
 
