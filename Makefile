@@ -130,3 +130,19 @@ bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=
 	@mkdir -p target/bench
 	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
 	target/peers/bench --peers target/peers --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
+
+# Python for the definitions of the stack and their tests.
+DEPLOY := .venv-deploy
+$(DEPLOY)/.installed: tests/deploy/requirements.txt
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/pip install --quiet --disable-pip-version-check -r tests/deploy/requirements.txt
+	@touch $@
+
+# The linter knows AWS's own schemas; the tests, what the templates must say word for word.
+.PHONY: cfn-lint
+cfn-lint: $(DEPLOY)/.installed ## Lint the CloudFormation templates, without a warning
+	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
+
+.PHONY: cfn-test
+cfn-test: $(DEPLOY)/.installed ## Test the CloudFormation templates: every policy, every front door
+	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py
