@@ -7,6 +7,7 @@ In come the templates, evaluated for parameters as CloudFormation does; out goes
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,12 @@ STATEMENTS = {
         "Resource": REPOSITORY,
     },
 }
+# What ids look like, for those types whose ids have a form that AWS's schemas check.
+IDS = {
+    "AWS::EC2::SecurityGroup": "sg-0123456789abcdef0",
+    "AWS::Lambda::Version": "3",
+    "AWS::Logs::LogGroup": "/aws/lambda/tools",
+}
 
 
 class Stack:
@@ -131,6 +138,16 @@ class Stack:
         """The properties of each resource of a type, by its name in the template."""
         resources = self._stack.resources.items()
         return {name: self._readable(found.properties) for name, found in resources if found.type == kind}
+
+    def as_template(self) -> str:
+        """The same as a template without parameters, conditions and functions; ids are made up."""
+        resources = {
+            name: {"Type": found.type, "Properties": found.properties} for name, found in self._stack.resources.items()
+        }
+        text = json.dumps({"Resources": resources})
+        for token, name in self._stack.tokens.items():
+            text = text.replace(token, IDS.get(resources[name]["Type"], "a1b2c3d4e5"))
+        return text
 
     def properties(self, name: str) -> dict[str, Any]:
         return self._readable(self._stack.resources[name].properties)
@@ -534,6 +551,38 @@ def test_the_listener_rules_have_five_values_at_most(base: str) -> None:
             path = {"Field": "path-pattern", "PathPatternConfig": {"Values": paths}}
             assert rules[name]["Conditions"] == [path, host]
             assert len(paths) <= 3 and len(paths) + 1 <= 5
+
+
+def test_what_the_templates_ask_for_is_what_awss_schemas_take(tmp_path: Path) -> None:
+    """The linter sees parameters by their defaults alone: here it sees each front door, with all options on."""
+    topic, version = "arn:aws:sns:us-east-1:123456789012:alarms", {"FunctionVersion": "7", "Release": "2"}
+    web_acl = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/11111111-2222-3333-4444-555555555555"
+    grants = {"SecretArns": ",".join(SECRETS), "SecretKmsKeyArns": KEY, "AssumableRoleArns": ",".join(ROLES)}
+    subnets = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
+    network = {"VpcId": IN_VPC["VpcId"], "PrivateSubnetIds": subnets, "EgressCidrBlocks": "10.0.0.0/8,192.0.2.7/32"}
+    concurrency = {"ReservedConcurrency": "10", "ProvisionedConcurrency": "2"}
+    options = {**grants, **network, **concurrency, **VAULT, **version, "KmsKeyArn": VAULT_KEY, "AlarmTopicArns": topic}
+    stacks = {
+        "http_api": function_stack(),
+        "rest_api": function_stack(**options, FrontDoor="rest_api", TimeoutSeconds="900", WebAclArn=web_acl),
+        "alb": function_stack(**options, **ALB, ListenerBasePath="/tools"),
+        "function_url": function_stack(**options, FrontDoor="function_url"),
+        "service": service_stack(PrivateSubnetIds=subnets),
+        "service-all": service_stack(
+            **grants,
+            **network,
+            KmsKeyArn=KEY,
+            EcrRepositoryArn=REPOSITORY,
+            EnableExecuteCommand="true",
+            ListenerBasePath="/tools",
+            Architecture="x86_64",
+        ),
+    }
+    for name, stack in stacks.items():
+        (tmp_path / f"{name}.json").write_text(stack.as_template())
+    lint = [Path(sys.executable).with_name("cfn-lint"), *sorted(tmp_path.iterdir())]
+    result = subprocess.run(lint, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
