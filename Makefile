@@ -141,3 +141,9 @@ $(DEPLOY)/.installed: tests/deploy/requirements.txt cdk/requirements.txt
 .PHONY: cdk-test
 cdk-test: $(DEPLOY)/.installed ## Test the CDK construct: every policy, every front door, every rule of its inputs, cdk-nag
 	$(DEPLOY)/bin/pytest -q -p no:cacheprovider cdk/tests
+
+# The linter knows AWS's own schemas; the tests, what the templates must say word for word.
+.PHONY: cfn-test
+cfn-test: $(DEPLOY)/.installed ## Lint and test the CloudFormation templates: every policy, every front door
+	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
+	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py

@@ -223,7 +223,7 @@ variable "environment" {
   default     = {}
   nullable    = false
   validation {
-    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z][A-Za-z0-9_]*$", name)) && !startswith(name, "ROLECALL_")])
+    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z][A-Za-z0-9_]+$", name)) && !startswith(name, "ROLECALL_")])
     error_message = "Names of variables must be of A-Z, a-z, 0-9 and '_', and not begin with ROLECALL_."
   }
 }
