@@ -130,3 +130,20 @@ bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=
 	@mkdir -p target/bench
 	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
 	target/peers/bench --peers target/peers --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
+
+# What the definitions of the stack are checked with, apart from the tools above: they want other versions of the same.
+DEPLOY := .venv-deploy
+$(DEPLOY)/.installed: tests/deploy/requirements.txt cdk/requirements.txt
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/pip install --quiet --disable-pip-version-check -r tests/deploy/requirements.txt
+	@touch $@
+
+.PHONY: cdk-test
+cdk-test: $(DEPLOY)/.installed ## Test the CDK construct: every policy, every front door, every rule of its inputs, cdk-nag
+	$(DEPLOY)/bin/pytest -q -p no:cacheprovider cdk/tests
+
+# The linter knows AWS's own schemas; the tests, what the templates must say word for word.
+.PHONY: cfn-test
+cfn-test: $(DEPLOY)/.installed ## Lint and test the CloudFormation templates: every policy, every front door
+	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
+	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py

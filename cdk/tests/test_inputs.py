@@ -1,0 +1,217 @@
+"""The inputs' rules: what each refuses, in its words; and what stands at the edge and is taken."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+from aws_cdk import CfnParameter, Fn, Stack
+from conftest import ALB, CONFIGURATION, KEY, LISTENER, SERVICE, VPC, WEB_ACL
+
+from rolecall_cdk import RolecallInputs, RolecallServiceInputs
+
+FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
+NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter and not end with '-'."
+CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
+PUBLIC_URL = "A public URL must begin with https:// and not end with '/'."
+ARCHITECTURE = "The architecture must be arm64 or x86_64."
+LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
+PRIORITY = "A listener priority must be a whole number from 1 to 49999."
+HOST = "A listener host must be a host name in lower case, without wildcards."
+BASE_PATH = "A base path must be empty, or begin with '/' and not end with it."
+VPC_SENTENCE = "A VPC must be given by its id, such as vpc-0123456789abcdef0."
+SUBNET = "A subnet must be given by its id, such as subnet-0123456789abcdef0."
+TOGETHER = "A VPC and its subnets must be given together."
+EGRESS = "Egress must be given as IPv4 CIDR blocks, at least one."
+SECRET = "A secret must be given by its full Secrets Manager ARN, without wildcards."
+KMS_KEY = "A KMS key must be given by its full key ARN."
+ROLE = "A role must be given by its full ARN, without wildcards."
+EXTERNAL_ID = "An external id must be 2 to 1224 characters of A-Z, a-z, 0-9 and '+=,.@:/_-'."
+ENVIRONMENT = "Names of variables must be of A-Z, a-z, 0-9 and '_', and not begin with ROLECALL_."
+RETENTION = (
+    "The log retention must be a number of days that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180,"
+    " 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+)
+MEMORY_SIZE = "The memory size must be a whole number of MiB from 128 to 10240."
+TIMEOUT = "The timeout must be a whole number of seconds from 1 to 900."
+HTTP_TIMEOUT = "An HTTP API waits 30 seconds at most: the timeout must be 30 or less."
+RESERVED = "The reserved concurrency must be -1 or a whole number from 0."
+PROVISIONED = "The provisioned concurrency must be a whole number from 0."
+VERSION = "A function version must be a number, such as 7."
+FRONT_DOOR = "The front door must be http_api, rest_api, alb or function_url."
+NEEDS_LISTENER = "The front door alb needs the ARN of a listener."
+NEEDS_HOST = "The front door alb needs a listener host or a public URL, by which clients reach it."
+WEB_ACL_SENTENCE = "A web ACL must be given by the full ARN of a regional WAFv2 web ACL."
+WEB_ACL_DOOR = "A web ACL can stand before the front door rest_api only."
+TOPIC = "An alarm topic must be given by its full SNS ARN."
+IMAGE = "An image must be given with a tag or a digest."
+CPU = "The CPU must be 256, 512, 1024, 2048 or 4096 units."
+MEMORY = "The memory must be a whole number of MiB from 512 to 30720."
+COUNT = "The desired count must be a whole number from 0."
+SECURITY_GROUP = "A security group must be given by its id, such as sg-0123456789abcdef0."
+REPOSITORY = "An ECR repository must be given by its full ARN."
+
+ARN = "arn:aws:{}:us-east-1:111122223333:{}"
+SHARED_MISTAKES = [
+    ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", None, 7], NAME),
+    ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
+    ("public_url", ["http://a.example", "https://a.example/", "https://A.example", "https://", ""], PUBLIC_URL),
+    ("architecture", ["arm", "ARM64", None], ARCHITECTURE),
+    ("alb_listener_arn", ["listener", LISTENER + "/", LISTENER.replace("/app/", "/net/")], LISTENER_SENTENCE),
+    ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
+    ("listener_host", ["*.example.com", "MCP.example.com", ""], HOST),
+    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", None], BASE_PATH),
+    ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0123456789abcdef0"], VPC_SENTENCE),
+    (
+        "private_subnet_ids",
+        [["subnet-0123456789abcdef0", "vpc-0123456789abcdef0"], "subnet-0123456789abcdef0", [None], None],
+        SUBNET,
+    ),
+    ("egress_cidr_blocks", [[], ["10.0.0.0"], ["256.0.0.0/8"], ["10.0.0.0/33"], ["010.0.0.0/8"], ["::/0"]], EGRESS),
+    ("secret_arns", [["jwt"], [ARN.format("secretsmanager", "secret:*")], [ARN.format("ssm", "secret:a")]], SECRET),
+    ("secret_kms_key_arns", [[ARN.format("kms", "alias/a")], ["0123abcd"], KEY], KMS_KEY),
+    ("assumable_role_arns", [["arn:aws:iam::111122223333:role/Quilt*"], ["arn:aws:iam::1:role/A"], ["Quilt"]], ROLE),
+    ("external_id", ["a", "a" * 1225, "a b", ""], EXTERNAL_ID),
+    ("environment", [{"ROLECALL_CONFIG": "a"}, {"1A": "a"}, {"A-B": "a"}, {"A": "a"}, {"AB": 1}, []], ENVIRONMENT),
+    ("tags", [{"team": 1}, ["team"], None], "The input tags must be a map of texts."),
+    ("log_retention_in_days", [0, 2, 31, "30", 30.0, None], RETENTION),
+    ("kms_key_arn", [ARN.format("kms", "alias/a"), ""], KMS_KEY),
+]
+FUNCTION_MISTAKES = [
+    *SHARED_MISTAKES,
+    ("package_path", [None, 7], "The input package_path must be a text."),
+    ("memory_size", [127, 10241, 256.5, "256", None], MEMORY_SIZE),
+    ("timeout_seconds", [0, 901, 1.5, "30", None], TIMEOUT),
+    ("reserved_concurrency", [-2, 0.5, None], RESERVED),
+    ("provisioned_concurrency", [-1, 0.5, None], PROVISIONED),
+    ("function_version", ["0", "$LATEST", "07", "", 7], VERSION),
+    ("front_door", ["http-api", "", None], FRONT_DOOR),
+    ("web_acl_arn", ["acl", WEB_ACL.replace("regional", "global"), ""], WEB_ACL_SENTENCE),
+    ("enable_xray", ["true", 1, None], "The input enable_xray must be true or false."),
+    ("enable_vault_table", ["true", 1, None], "The input enable_vault_table must be true or false."),
+    ("enable_deletion_protection", ["no", 0, None], "The input enable_deletion_protection must be true or false."),
+    ("alarm_topic_arns", [["alarms"], [ARN.format("sqs", "alarms")]], TOPIC),
+]
+SERVICE_MISTAKES = [
+    *SHARED_MISTAKES,
+    ("alb_listener_arn", [None], LISTENER_SENTENCE),
+    ("vpc_id", [None], VPC_SENTENCE),
+    ("private_subnet_ids", [[]], TOGETHER),
+    ("image", ["rolecall", "rolecall:", "role call:1", "rolecall@sha256:12", "a.example:5000/rolecall", None], IMAGE),
+    ("cpu", [128, 300, "256", 256.0, None], CPU),
+    ("memory", [511, 30721, 512.5, None], MEMORY),
+    ("desired_count", [-1, 1.5, None], COUNT),
+    ("alb_security_group_id", ["sg-", "vpc-0123456789abcdef0", None], SECURITY_GROUP),
+    ("ecr_repository_arn", ["rolecall", ARN.format("ecr", "repository/Rolecall")], REPOSITORY),
+    ("enable_execute_command", ["false", 0, None], "The input enable_execute_command must be true or false."),
+]
+
+
+def mistakes(kind: type, given: dict[str, Any]) -> list[str]:
+    """What is said of inputs."""
+    try:
+        kind(**given)
+    except ValueError as error:
+        return str(error).splitlines()
+    return []
+
+
+def flat(table: list[tuple[str, list[Any], str]]) -> list[tuple[str, Any, str]]:
+    """A case for each value."""
+    return [(name, value, sentence) for name, values, sentence in table for value in values]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), flat(FUNCTION_MISTAKES))
+def test_the_function_refuses(name: str, value: Any, sentence: str) -> None:
+    assert mistakes(RolecallInputs, FUNCTION | {name: value}) == [sentence]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), flat(SERVICE_MISTAKES))
+def test_the_service_refuses(name: str, value: Any, sentence: str) -> None:
+    assert mistakes(RolecallServiceInputs, SERVICE | {name: value}) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"timeout_seconds": 31}, HTTP_TIMEOUT),
+        (ALB | {"alb_listener_arn": None}, NEEDS_LISTENER),
+        (ALB | {"listener_host": None}, NEEDS_HOST),
+        ({"web_acl_arn": WEB_ACL}, WEB_ACL_DOOR),
+        (VPC | {"private_subnet_ids": []}, TOGETHER),
+        (VPC | {"vpc_id": None}, TOGETHER),
+    ],
+)
+def test_inputs_must_go_together(given: dict[str, Any], sentence: str) -> None:
+    assert mistakes(RolecallInputs, FUNCTION | given) == [sentence]
+
+
+def test_a_service_needs_a_name_by_which_it_is_called() -> None:
+    assert mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None}) == [NEEDS_HOST]
+    assert not mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None, "public_url": "https://a.example"})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    given = {
+        "name": "-",
+        "memory_size": 1,
+        "secret_arns": ["*"],
+        "timeout_seconds": 0,
+        "vpc_id": "vpc-0123456789abcdef0",
+    }
+    # That the timeout is too long for an HTTP API is nothing to say of one that is none.
+    assert mistakes(RolecallInputs, FUNCTION | given) == [NAME, SECRET, MEMORY_SIZE, TIMEOUT, TOGETHER]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "ab"},
+        {"name": "a" * 32},
+        {"configuration": "{" + " " * 3498 + "}"},
+        {"public_url": "https://a.example:8443/a/b.c~d"},
+        {"timeout_seconds": 1, "memory_size": 128, "reserved_concurrency": 0},
+        {"front_door": "rest_api", "timeout_seconds": 900, "memory_size": 10240, "web_acl_arn": WEB_ACL},
+        {"listener_priority": 49999, "listener_base_path": "/a/b"},
+        {"egress_cidr_blocks": ("0.0.0.0/0", "255.255.255.255/32")},
+        {"external_id": "a" * 1224},
+        {"log_retention_in_days": 3653},
+        {"environment": {"A1": "", "A_": "", "rolecall_x": "1"}},
+        {"secret_arns": ["arn:aws-us-gov:secretsmanager:us-gov-west-1:111122223333:secret:a/b_c+d=e.f@g!h-AbCdEf"]},
+        {"assumable_role_arns": ["arn:aws:iam::111122223333:role/path/to/A+=,.@_-"]},
+        ALB | {"listener_host": None, "public_url": "https://a.example"},
+    ],
+)
+def test_what_stands_at_the_edge_is_taken(given: dict[str, Any]) -> None:
+    assert mistakes(RolecallInputs, FUNCTION | given) == []
+
+
+@pytest.mark.parametrize("image", ["rolecall:1", "a.example:5000/b/rolecall:v1.0_x", "rolecall@sha256:" + "0a" * 32])
+def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
+    assert mistakes(RolecallServiceInputs, SERVICE | {"image": image, "desired_count": 0, "memory": 30720}) == []
+
+
+def test_what_is_known_only_at_deployment_is_taken() -> None:
+    secret = CfnParameter(Stack(), "Secret").value_as_string
+    assert mistakes(RolecallInputs, FUNCTION | {"secret_arns": [secret], "kms_key_arn": Fn.import_value("key")}) == []
+
+
+def test_every_input_has_a_description_and_a_rule() -> None:
+    for kind in (RolecallInputs, RolecallServiceInputs):
+        for field in fields(kind):
+            assert field.metadata["description"].endswith("."), field.name
+            assert field.metadata["rules"], field.name
+        required = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
+        assert required == (
+            {"package_path", "configuration"} if kind is RolecallInputs else SERVICE.keys() - {"listener_host"}
+        )
+
+
+def test_every_rule_is_tried() -> None:
+    for kind, table in ((RolecallInputs, FUNCTION_MISTAKES), (RolecallServiceInputs, SERVICE_MISTAKES)):
+        tried = {sentence for _, _, sentence in table}
+        for field in fields(kind):
+            for rule in field.metadata["rules"]:
+                assert re.sub(r"\{input\}", field.name, rule.sentence) in tried

@@ -1,0 +1,324 @@
+# What each front door is made of, and every policy, word for word. AWS is mocked: what it computes is made up, what we say is not.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "us-east-1", name = "us-east-1" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/rolecall-function" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:us-east-1:123456789012:function:rolecall", version = "7" }
+  }
+  mock_resource "aws_lambda_alias" {
+    defaults = { arn = "arn:aws:lambda:us-east-1:123456789012:function:rolecall:live" }
+  }
+  mock_resource "aws_apigatewayv2_api" {
+    defaults = { id = "abcdefghij" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:mocked" }
+  }
+  mock_resource "aws_api_gateway_rest_api" {
+    defaults = { id = "abcdefghij" }
+  }
+  mock_resource "aws_api_gateway_stage" {
+    defaults = { arn = "arn:aws:apigateway:us-east-1::/restapis/abcdefghij/stages/live" }
+  }
+  mock_resource "aws_lb_target_group" {
+    defaults = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/rolecall/0123456789abcdef" }
+  }
+  mock_resource "aws_lambda_function_url" {
+    defaults = { function_url = "https://abcdefghij.lambda-url.us-east-1.on.aws/", url_id = "abcdefghij" }
+  }
+}
+
+variables {
+  package_path  = "tests/bootstrap.zip"
+  configuration = "{}"
+}
+
+run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
+  assert {
+    condition = jsondecode(aws_iam_role_policy.function.policy) == {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "Logs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rolecall:*"
+        },
+        {
+          Sid      = "Tracing"
+          Effect   = "Allow"
+          Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+          Resource = "*"
+        },
+      ]
+    }
+    error_message = "the policy of the function's role"
+  }
+  assert {
+    condition = jsondecode(aws_iam_role.function.assume_role_policy) == {
+      Version   = "2012-10-17"
+      Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
+    }
+    error_message = "the trust policy of the function's role"
+  }
+  assert {
+    condition = [for permission in concat(
+      aws_lambda_permission.http_api, aws_lambda_permission.rest_api, aws_lambda_permission.alb,
+      ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
+      ] == [[
+        "lambda:InvokeFunction", "rolecall", "live", "apigateway.amazonaws.com",
+        "arn:aws:execute-api:us-east-1:123456789012:abcdefghij/*/*",
+    ]]
+    error_message = "the HTTP API alone may call the function, by its alias"
+  }
+  assert {
+    condition = aws_lambda_function.this.environment[0].variables == tomap({
+      ROLECALL_CONFIG      = "{}"
+      ROLECALL_EXTERNAL_ID = "rolecall"
+      ROLECALL_INVOKE_MODE = "BUFFERED"
+      ROLECALL_PUBLIC_URL  = "https://abcdefghij.execute-api.us-east-1.amazonaws.com"
+      SSL_CERT_FILE        = "/etc/pki/tls/certs/ca-bundle.crt"
+    })
+    error_message = "the environment"
+  }
+  # moto forgets this, so that a plan against it cannot tell.
+  assert {
+    condition = aws_lambda_function.this.logging_config[0] == {
+      log_format            = "JSON"
+      application_log_level = "TRACE"
+      system_log_level      = "INFO"
+      log_group             = "/aws/lambda/rolecall"
+    }
+    error_message = "the logging configuration"
+  }
+  assert {
+    condition     = aws_lambda_alias.live.function_version == "7" && length(aws_lambda_provisioned_concurrency_config.live) == 0
+    error_message = "the alias points to the newest version, and nothing is kept ready"
+  }
+  assert {
+    condition = (
+      length(aws_security_group.function) + length(aws_dynamodb_table.vault) + length(aws_api_gateway_rest_api.this)
+      + length(aws_lb_listener_rule.this) + length(aws_lambda_function_url.this)
+    ) == 0
+    error_message = "nothing that nobody asked for"
+  }
+  assert {
+    condition = jsondecode(output.role_trust_policy) == {
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Principal = { AWS = "arn:aws:iam::123456789012:role/rolecall-function" }
+        Action    = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+        Condition = { StringEquals = { "sts:ExternalId" = "rolecall" }, StringLike = { "sts:SourceIdentity" = "*" } }
+      }]
+    }
+    error_message = "the trust policy that callers' roles need"
+  }
+  assert {
+    condition     = output.mcp_url == "https://abcdefghij.execute-api.us-east-1.amazonaws.com/mcp" && output.api_id == "abcdefghij"
+    error_message = "the outputs"
+  }
+}
+
+run "everything_has_just_the_statements_it_needs" {
+  variables {
+    front_door              = "rest_api"
+    timeout_seconds         = 900
+    web_acl_arn             = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/rolecall/0123abcd"
+    vpc_id                  = "vpc-0123"
+    private_subnet_ids      = ["subnet-0123"]
+    egress_cidr_blocks      = ["10.0.0.0/8", "192.0.2.0/24"]
+    secret_arns             = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
+    secret_kms_key_arns     = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
+    assumable_role_arns     = ["arn:aws:iam::111122223333:role/QuiltReader"]
+    external_id             = "given"
+    environment             = { CATALOG = "catalog" }
+    kms_key_arn             = "arn:aws:kms:us-east-1:123456789012:key/0123-own"
+    enable_vault_table      = true
+    provisioned_concurrency = 2
+    reserved_concurrency    = 50
+    function_version        = "3"
+    alarm_topic_arns        = ["arn:aws:sns:us-east-1:123456789012:alarms"]
+    tags                    = { team = "data" }
+  }
+  assert {
+    condition = jsondecode(aws_iam_role_policy.function.policy).Statement == [
+      {
+        Sid      = "Logs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rolecall:*"
+      },
+      {
+        Sid      = "ReadSecrets"
+        Effect   = "Allow"
+        Action   = "secretsmanager:GetSecretValue"
+        Resource = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
+      },
+      {
+        Sid       = "DecryptSecrets"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.us-east-1.amazonaws.com" } }
+      },
+      {
+        Sid      = "AssumeCallerRoles"
+        Effect   = "Allow"
+        Action   = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+        Resource = ["arn:aws:iam::111122223333:role/QuiltReader"]
+      },
+      {
+        Sid      = "Vault"
+        Effect   = "Allow"
+        Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"]
+        Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/rolecall-vault"
+      },
+      {
+        Sid       = "VaultKey"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "arn:aws:kms:us-east-1:123456789012:key/0123-own"
+        Condition = { StringEquals = { "kms:ViaService" = "dynamodb.us-east-1.amazonaws.com" } }
+      },
+      {
+        Sid      = "Tracing"
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+        Resource = "*"
+      },
+      {
+        Sid    = "NetworkInterfaces"
+        Effect = "Allow"
+        Action = [
+          "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+          "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid    = "NetworkInterfacesByLambdaOnly"
+        Effect = "Deny"
+        Action = [
+          "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+          "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource  = "*"
+        Condition = { ArnEquals = { "lambda:SourceFunctionArn" = "arn:aws:lambda:us-east-1:123456789012:function:rolecall" } }
+      },
+    ]
+    error_message = "the policy of the function's role"
+  }
+  assert {
+    condition = [for permission in concat(
+      aws_lambda_permission.http_api, aws_lambda_permission.rest_api, aws_lambda_permission.alb,
+      ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
+      ] == [[
+        "lambda:InvokeFunction", "rolecall", "live", "apigateway.amazonaws.com",
+        "arn:aws:execute-api:us-east-1:123456789012:abcdefghij/*/*/*",
+    ]]
+    error_message = "the REST API alone may call the function, by its alias"
+  }
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_egress_rule.https : rule.cidr_ipv4]) == toset(["10.0.0.0/8", "192.0.2.0/24"])
+    error_message = "egress to the given ranges only"
+  }
+  assert {
+    condition     = aws_wafv2_web_acl_association.this[0].resource_arn == "arn:aws:apigateway:us-east-1::/restapis/abcdefghij/stages/live"
+    error_message = "the web ACL stands before the stage"
+  }
+  # moto has no provisioned concurrency.
+  assert {
+    condition = (
+      aws_lambda_provisioned_concurrency_config.live[0].provisioned_concurrent_executions == 2
+      && aws_lambda_provisioned_concurrency_config.live[0].qualifier == "live"
+      && aws_lambda_function.this.reserved_concurrent_executions == 50
+      && aws_lambda_alias.live.function_version == "3"
+    )
+    error_message = "concurrency, and the version that was rolled back to"
+  }
+  assert {
+    condition = (
+      aws_lambda_function.this.environment[0].variables["ROLECALL_INVOKE_MODE"] == "RESPONSE_STREAM"
+      && aws_lambda_function.this.environment[0].variables["ROLECALL_PUBLIC_URL"] == "https://abcdefghij.execute-api.us-east-1.amazonaws.com/live"
+      && aws_lambda_function.this.environment[0].variables["ROLECALL_VAULT_TABLE"] == "rolecall-vault"
+      && aws_lambda_function.this.environment[0].variables["ROLECALL_EXTERNAL_ID"] == "given"
+      && aws_lambda_function.this.environment[0].variables["CATALOG"] == "catalog"
+    )
+    error_message = "the environment"
+  }
+  assert {
+    condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.counted), [aws_cloudwatch_metric_alarm.duration]) :
+      alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:123456789012:alarms"]) && alarm.ok_actions == alarm.alarm_actions
+    ]) && length(aws_cloudwatch_metric_alarm.counted) == 4
+    error_message = "five alarms, each to the topic"
+  }
+}
+
+run "a_load_balancer_forwards_five_paths_by_two_rules" {
+  variables {
+    front_door         = "alb"
+    alb_listener_arn   = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/shared/0123/4567"
+    listener_host      = "tools.example.com"
+    listener_base_path = "/rolecall"
+  }
+  assert {
+    condition = [for permission in concat(
+      aws_lambda_permission.http_api, aws_lambda_permission.rest_api, aws_lambda_permission.alb,
+      ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
+      ] == [[
+        "lambda:InvokeFunction", "rolecall", "live", "elasticloadbalancing.amazonaws.com",
+        "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/rolecall/*",
+    ]]
+    error_message = "the stack's own target group alone may call the function, by its alias"
+  }
+  assert {
+    condition = { for key, rule in aws_lb_listener_rule.this : key => [
+      rule.priority, flatten([for condition in rule.condition : [for path in condition.path_pattern : sort(path.values)]])
+      ] } == {
+      calls    = [100, ["/rolecall/healthz", "/rolecall/mcp", "/rolecall/mcp/*"]]
+      metadata = [101, ["/.well-known/oauth-protected-resource/rolecall/*", "/rolecall/.well-known/*", "/rolecall/connect/*"]]
+    }
+    error_message = "the listener's rules"
+  }
+  # A rule takes five values at most, a condition three: Elastic Load Balancing user guide, "Condition types for listener rules".
+  assert {
+    condition = alltrue([for rule in aws_lb_listener_rule.this : alltrue([for condition in rule.condition :
+      length(flatten([condition.path_pattern[*].values, condition.host_header[*].values])) <= 3
+    ])])
+    error_message = "what a listener's rule takes"
+  }
+  assert {
+    condition     = output.mcp_url == "https://tools.example.com/rolecall/mcp" && output.api_id == null
+    error_message = "the outputs"
+  }
+}
+
+run "a_function_url_takes_signed_calls_only" {
+  variables {
+    front_door = "function_url"
+  }
+  assert {
+    condition     = aws_lambda_function_url.this[0].authorization_type == "AWS_IAM" && aws_lambda_function_url.this[0].qualifier == "live"
+    error_message = "the function URL"
+  }
+  assert {
+    condition     = length(concat(aws_lambda_permission.http_api, aws_lambda_permission.rest_api, aws_lambda_permission.alb)) == 0
+    error_message = "nobody may call the function but by policies of their own"
+  }
+  assert {
+    condition     = !contains(keys(aws_lambda_function.this.environment[0].variables), "ROLECALL_PUBLIC_URL") && output.public_url == "https://abcdefghij.lambda-url.us-east-1.on.aws"
+    error_message = "the URL is an output only"
+  }
+}
