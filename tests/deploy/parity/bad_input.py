@@ -295,8 +295,12 @@ def mistakes(
     table = cases()
     yield from judged("Terraform", table, by_terraform(modules, table, folder))
     yield from judged("CDK", table, [by_cdk(app, case) for case in table])
-    without_maps = [case for case in table if not MAPS & set(case.inputs)]
-    yield from judged("CloudFormation", without_maps, [by_cloudformation(templates, case) for case in without_maps])
+    yield from judged("CloudFormation", without_maps(), [by_cloudformation(templates, case) for case in without_maps()])
+
+
+def without_maps() -> list[Case]:
+    """The cases that CloudFormation can be given."""
+    return [case for case in cases() if not MAPS & set(case.inputs)]
 
 
 def judged(definition: str, table: list[Case], sentences: list[list[str]]) -> Iterator[str]:
@@ -337,7 +341,8 @@ def by_terraform(modules: dict[str, Path], table: list[Case], folder: Path) -> l
             raise plans.PlanError(f"{module}: all variables must be in variables.tf")
     said: list[list[str]] = []
     # Terraform looks at what inputs are to each other only when each by itself is right, in all calls of a plan.
-    starts = [0, *range(len(BETWEEN), len(table), AT_ONCE)]
+    between = sum(case in BETWEEN for case in table)
+    starts = [0, *range(between or AT_ONCE, len(table), AT_ONCE)]
     for start, end in zip(starts, [*starts[1:], len(table)]):
         said += by_one_plan(table[start:end], defaults, folder)
     return said

@@ -8,14 +8,15 @@ import importlib.util
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Iterator
 
 from . import cloudformation, graph, plans
-from .configurations import Configuration
+from .configurations import CONFIGURATIONS, Configuration
 from .graph import Graph
-from .kinds import TAGGABLE
+from .kinds import TAGGABLE, UnknownKind
 from .plans import Call
 
 MODULES = {"function": "infra", "service": "infra/ecs"}
@@ -23,16 +24,24 @@ TEMPLATES = {"function": "cloudformation/rolecall.yaml", "service": "cloudformat
 CDK = "cdk"
 
 
-def of_terraform(
-    modules: dict[str, Path], configurations: dict[str, Configuration], package: Path, folder: Path
-) -> dict[str, Graph]:
-    """The graphs of modules, which lie in the folders of their variants. All at once: it is the start that costs."""
-    calls = {
-        name: Call(modules[configuration.variant], with_package(configuration, package))
-        for name, configuration in configurations.items()
+def terraform_calls(root: Path, package: Path) -> dict[str, Call]:
+    """A call of Terraform's modules for each configuration."""
+    return {
+        name: Call(root / MODULES[configuration.variant], with_package(configuration, package))
+        for name, configuration in CONFIGURATIONS.items()
     }
-    read = {module: plans.Module.read(module) for module in modules.values()}
-    return {name: graph.from_plan(read[calls[name].module], plan) for name, plan in plans.plans(folder, calls).items()}
+
+
+def of_terraform(calls: dict[str, Call], folder: Path) -> dict[str, Graph | Exception]:
+    """The graphs of Terraform's calls, or the errors in their place. All at once: it is the start that costs."""
+    read = {module: plans.Module.read(module) for module in {call.module for call in calls.values()}}
+    graphs: dict[str, Graph | Exception] = {}
+    for name, plan in plans.plans(folder, calls, read).items():
+        try:
+            graphs[name] = graph.from_plan(read[calls[name].module], plan)
+        except (graph.GraphError, UnknownKind) as error:
+            graphs[name] = error
+    return graphs
 
 
 def with_package(configuration: Configuration, package: Path) -> dict[str, Any]:
@@ -49,6 +58,17 @@ def of_cloudformation(template: dict[str, Any], configuration: Configuration) ->
             own = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
             resource.properties["Tags"] = configuration.stack_tags() | own
     return graph.from_stack(stack)
+
+
+def wrong_priorities(template: dict[str, Any], configuration: Configuration) -> Iterator[str]:
+    """Where the second listener rule does not have the next priority: CloudFormation cannot add, and the template's way of
+    doing it goes by digits. The configuration has these rules."""
+    for priority in [*range(1, 21), 89, 99, 100, 129, 999, 1000, 1999, 9999, 10000, 19999, 29998, 48999, 49999]:
+        other = replace(configuration, inputs=configuration.inputs | {"listener_priority": priority})
+        made = of_cloudformation(template, other)
+        rules = {key.split("/")[-1] for key in made.resources if "::ListenerRule/" in key}
+        if rules != {str(priority), str(priority + 1)}:
+            yield f"CloudFormation, listener priority {priority}: the rules have {sorted(rules)}"
 
 
 def of_cdk(app: ModuleType, configuration: Configuration, package: Path) -> Graph:

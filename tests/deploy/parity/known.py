@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .configurations import PACKAGE, RELEASE
-from .graph import Difference, Order
+from .graph import Difference, Graph, Order, differences
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,30 @@ KNOWN = [
 ]  # fmt: skip
 
 
-def unexplained(found: dict[tuple[str, str], list[Difference]]) -> list[str]:
-    """A sentence for each difference that nothing explains, and for each explanation that is not needed. The keys are
-    definition and configuration."""
-    used: set[Known] = set()
-    sentences = []
-    for (definition, configuration), differences in found.items():
-        for difference in differences:
-            entries = {known for known in KNOWN if known.explains(definition, configuration, difference)}
-            used |= entries
-            if not entries:
-                sentences.append(f"{definition}, {configuration}: {difference}")
-    return sentences + [f"known.py: not needed any more: {known.place}: {known.reason}" for known in KNOWN if known not in used]
+def explanations(definition: str, configuration: str, difference: Difference) -> list[Known]:
+    """What explains a difference."""
+    return [known for known in KNOWN if known.explains(definition, configuration, difference)]
+
+
+def unexplained(definition: str, configuration: str, terraform: Graph, other: Graph) -> list[str]:
+    """A sentence for each difference that nothing explains."""
+    return [
+        f"{definition}, {configuration}: {difference}"
+        for difference in differences(terraform, other)
+        if not explanations(definition, configuration, difference)
+    ]
+
+
+def not_needed(graphs: dict[tuple[str, str], tuple[Graph, Graph]]) -> list[str]:
+    """A sentence for each explanation that explains nothing. The keys are definition and configuration, the graphs
+    Terraform's and the other's."""
+    used = {
+        known
+        for (definition, configuration), pair in graphs.items()
+        for difference in differences(*pair)
+        for known in explanations(definition, configuration, difference)
+    }
+    return [f"known.py: not needed any more: {known.place}: {known.reason}" for known in KNOWN if known not in used]
 
 
 ORDERS = [

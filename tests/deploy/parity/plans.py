@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -60,7 +61,7 @@ class Module:
     def read(cls, folder: Path) -> "Module":
         module = cls(folder, {}, {}, {}, {}, {})
         for file in sorted(folder.glob("*.tf")):
-            parsed = unquoted(hcl2.loads(file.read_text()))
+            parsed = parse(file.read_text())
             for block in parsed.get("variable", []):
                 module.variables |= block
             for block in parsed.get("output", []):
@@ -98,6 +99,12 @@ class Module:
 
         look(value)
         return found
+
+
+@cache
+def parse(text: str) -> dict[str, Any]:
+    """A file's blocks. Nobody changes them."""
+    return unquoted(hcl2.loads(text))
 
 
 def unquoted(value: Any) -> Any:
@@ -140,11 +147,10 @@ class Call:
     inputs: dict[str, Any]
 
 
-def plans(folder: Path, calls: dict[str, Call]) -> dict[str, Plan]:
+def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> dict[str, Plan]:
     """The plans of modules, by the names of the calls. `folder` is new: one configuration that calls each of them, so that
     one process plans all and the provider says once what it knows."""
     folder.mkdir()
-    modules = {call.module: Module.read(call.module) for call in calls.values()}
     copies = {module: f"module{number}" for number, module in enumerate(modules)}
     for module, copy in copies.items():
         (folder / copy).mkdir()

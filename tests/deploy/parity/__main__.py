@@ -1,0 +1,101 @@
+"""`make parity`: Terraform, CDK and CloudFormation define one and the same stack.
+
+In comes the project's folder; out go a summary, or a sentence for each thing that is wrong. For each configuration the
+graphs of all three are equal, but for what `known` explains (`graph`), and what must be made after something is; inputs
+and outputs are equal (`inputs`); bad input is refused by all three in the same words (`bad_input`); the READMEs are
+current (`readmes`); and planted faults are found (`mutations`).
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from . import bad_input, cloudformation, definitions, graph, inputs, known, mutations, plans, readmes
+from .configurations import CONFIGURATIONS
+from .graph import Graph
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="parity", description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="the project's folder")
+    parser.add_argument("--write", action="store_true", help="only write the tables of the READMEs")
+    arguments = parser.parse_args()
+    if arguments.write:
+        readmes.write(arguments.root)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        wrong, summary = compare(arguments.root.resolve(), Path(folder))
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    print(*summary, sep="\n")
+    return 1 if wrong else 0
+
+
+def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """What is wrong, and a summary."""
+    started = time.monotonic()
+    package = folder / "bootstrap.zip"
+    package.write_bytes(b"no package: nothing is deployed")
+    app = definitions.cdk_app(root / definitions.CDK)
+    templates = {variant: cloudformation.load(root / file) for variant, file in definitions.TEMPLATES.items()}
+    modules = {variant: root / module for variant, module in definitions.MODULES.items()}
+
+    planted = mutations.terraform_calls(root, folder / "terraform", package)
+    planned = definitions.of_terraform(definitions.terraform_calls(root, package) | planted, folder / "plans")
+    terraform, faulty = ({name: planned[name] for name in names} for names in (CONFIGURATIONS, planted))
+
+    wrong = [f"Terraform, {name}: {found}" for name, found in terraform.items() if isinstance(found, Exception)]
+    if wrong:
+        return wrong, []
+    others = {("CDK", name): definitions.of_cdk(app, one, package) for name, one in CONFIGURATIONS.items()}
+    for name, one in CONFIGURATIONS.items():
+        others["CloudFormation", name] = definitions.of_cloudformation(templates[one.variant], one)
+    wrong += of_graphs(terraform, others)
+    wrong += definitions.wrong_priorities(templates["function"], CONFIGURATIONS["alb"])
+    wrong += definitions.wrong_priorities(templates["service"], CONFIGURATIONS["ecs minimal"])
+    wrong += of_inputs(modules, app, templates)
+    wrong += bad_input.mistakes(modules, app, templates, folder / "bad input")
+    wrong += readmes.stale(root)
+    wrong += mutations.not_found(root, folder / "planted", package, terraform, faulty)
+
+    resources = sum(len(one.resources) for one in terraform.values())
+    cases = bad_input.cases()
+    refused = sum(case.sentence is not None for case in cases)
+    faults = Counter(mutation.file.split("/")[0] for mutation in mutations.MUTATIONS)
+    return wrong, [
+        f"{len(terraform)} configurations, {resources} resources, in each of three definitions: {len(known.KNOWN)} known differences",
+        f"{sum(len(plans.Module.read(module).variables) for module in modules.values())} inputs, {refused} bad values refused with the same sentence, "
+        f"{len(cases) - refused} good ones taken",
+        f"{len(mutations.MUTATIONS)} planted faults ({', '.join(f'{count} in {name}' for name, count in faults.items())})",
+        f"{len(wrong)} wrong, {time.monotonic() - started:.0f} s",
+    ]
+
+
+def of_graphs(terraform: dict[str, Graph], others: dict[tuple[str, str], Graph]) -> list[str]:
+    """What is wrong with the graphs."""
+    wrong = []
+    for name, found in terraform.items():
+        wrong += [f"Terraform, {name}: {sentence}" for sentence in graph.out_of_order(found, known.ORDERS)]
+    for (definition, name), other in others.items():
+        wrong += known.unexplained(definition, name, terraform[name], other)
+        wrong += [f"{definition}, {name}: {sentence}" for sentence in graph.out_of_order(other, known.ORDERS)]
+    return wrong + known.not_needed({key: (terraform[key[1]], other) for key, other in others.items()})
+
+
+def of_inputs(modules: dict[str, Path], app: ModuleType, templates: dict[str, dict[str, Any]]) -> list[str]:
+    """What is wrong with inputs and outputs."""
+    wrong = []
+    for variant, path in modules.items():
+        module = plans.Module.read(path)
+        wrong += inputs.input_differences(module, app.VARIANTS[variant][1], templates[variant])
+        wrong += inputs.output_differences(module, inputs.cdk_outputs(app, variant), "CDK")
+        wrong += inputs.output_differences(module, inputs.cloudformation_outputs(templates[variant]), "CloudFormation")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
