@@ -147,3 +147,19 @@ cdk-test: $(DEPLOY)/.installed ## Test the CDK construct: every policy, every fr
 cfn-test: $(DEPLOY)/.installed ## Lint and test the CloudFormation templates: every policy, every front door
 	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
 	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py
+
+# Format, validity and tests of the Terraform, without an AWS.
+.PHONY: terraform-check
+terraform-check: ## Check the Terraform: its format, each example, every policy
+	@$(PYTHON) tests/deploy/check_terraform.py
+
+# checkov wants other versions of AWS's SDK than all the rest.
+CHECKOV := .venv-checkov
+$(CHECKOV)/.installed: tests/deploy/checkov.txt
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check -r tests/deploy/checkov.txt
+	@touch $@
+
+.PHONY: checkov
+checkov: $(CHECKOV)/.installed ## Ask checkov what it thinks of the plans that `make deploy-local` left
+	@$(PYTHON) tests/deploy/checkov_plans.py $(CHECKOV)/bin/checkov target/deploy/plans

@@ -12,7 +12,7 @@ use crate::{
     auth::{Authenticator, LoadSecret, RoleChoices},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, HeaderMode, IssuerSection, Process},
+    config::{Config, HeaderMode, IssuerSection, Process, Reach},
     door::{self, HostPolicy, Services, Transport},
     egress::Egress,
     mcp::{Edge, Registry, RegistryError, ToolScopes},
@@ -165,7 +165,7 @@ impl App {
             return Err(StartError::NoIssuer);
         }
         let server = &self.services.server;
-        let is_loopback = address.ip().is_loopback();
+        let is_loopback = Reach::of(address) == Reach::ThisMachine;
         if self.services.authenticator.is_none() && !is_loopback {
             return Err(StartError::NotLoopback(address));
         }

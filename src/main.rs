@@ -14,7 +14,7 @@ use rolecall::{
     auth::{Hs256Key, mint},
     aws::Sdk,
     clock::Clock,
-    config::{Config, HeaderMode, Process, SecretSetting, arn::RoleArn},
+    config::{Config, HeaderMode, Process, Reach, SecretSetting, arn::RoleArn},
     telemetry::{self, Output},
 };
 
@@ -38,7 +38,7 @@ enum Command {
     /// Serve a client on this machine over standard input and output, with this process's own AWS credentials.
     Stdio,
     /// Check the configuration: every mistake at once, or the configuration in effect.
-    Check,
+    Check(Check),
     /// Print the configuration's JSON schema.
     Schema,
     /// Print the definitions of the tools, as clients see them: one JSON object a line.
@@ -58,6 +58,13 @@ struct Serve {
 }
 
 #[derive(Args)]
+struct Check {
+    /// As where others can reach the server: on Lambda, or on an address that is not loopback.
+    #[arg(long)]
+    production: bool,
+}
+
+#[derive(Args)]
 struct Token {
     /// The `sub` claim.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -71,6 +78,21 @@ struct Token {
     /// How long the token lasts, in seconds.
     #[arg(long, default_value_t = 3_600, value_name = "SECONDS")]
     ttl: u64,
+}
+
+impl Command {
+    /// Who can reach the server that this starts or asks about.
+    fn reach(&self, process: &Process) -> Reach {
+        match self {
+            Self::Lambda | Self::Check(Check { production: true }) => Reach::Others,
+            // Inside a function, whatever listens is there for what stands before the function.
+            Self::Serve(_) if process.lambda.is_some() => Reach::Others,
+            Self::Serve(serve) => Reach::of(serve.listen),
+            Self::Check(_) | Self::Stdio | Self::Schema | Self::Tools | Self::Token(_) => {
+                Reach::ThisMachine
+            }
+        }
+    }
 }
 
 /// A command that did not do what it was asked to.
@@ -115,26 +137,14 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     if matches!(command, Command::Schema) {
         return print(&Config::json_schema());
     }
-    let config = Config::load(line.config.as_deref(), &process).map_err(|mistakes| {
+    let reach = command.reach(&process);
+    let config = Config::load(line.config.as_deref(), &process, reach).map_err(|mistakes| {
         Failure::Usage(format!("the configuration has mistakes:\n{mistakes}"))
     })?;
-    if matches!(command, Command::Check) {
-        // What only the whole can tell, such as a setting for a tool that is none.
-        App::new(&config, &process, Authentication::Off)?;
-    }
     match command {
         Command::Schema => Ok(()),
         Command::Tools => print(&tool_definitions(&config, &process)),
-        Command::Check if config.auth.issuers.is_empty() => {
-            let note = if config.roles.header == HeaderMode::Iam {
-                "note: no issuer is configured: `serve` will not start"
-            } else {
-                "note: no issuer is configured: `serve` and `lambda` will not start"
-            };
-            let _ = writeln!(io::stderr(), "{note}");
-            print(&format!("{}\n", config.effective()))
-        }
-        Command::Check => print(&format!("{}\n", config.effective())),
+        Command::Check(_) => check(&config, &process, reach),
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
         Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,
         Command::Lambda => {
@@ -165,6 +175,40 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             })?
         }
     }
+}
+
+/// Prints the configuration in effect, with notes on what it will not do.
+fn check(config: &Config, process: &Process, reach: Reach) -> Result<(), Failure> {
+    let authentication = match reach {
+        Reach::ThisMachine => Authentication::Off,
+        Reach::Others => Authentication::Required,
+    };
+    // What only the whole can tell, such as a setting for a tool that is none.
+    App::new(config, process, authentication)?;
+    let note = |text: &str| {
+        let _ = writeln!(io::stderr(), "note: {text}");
+    };
+    if config.auth.issuers.is_empty() {
+        note(if config.roles.header == HeaderMode::Iam {
+            "no issuer is configured: `serve` will not start"
+        } else {
+            "no issuer is configured: `serve` and `lambda` will not start"
+        });
+    }
+    let server = &config.server;
+    if reach == Reach::Others && server.public_url.is_none() && server.allowed_hosts.is_empty() {
+        note(
+            "neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it",
+        );
+    }
+    // For whom others can reach there are none left.
+    let in_production = config.mistakes_in_production();
+    if !in_production.is_empty() {
+        note(&format!(
+            "where others can reach it, the server will not start:\n{in_production}"
+        ));
+    }
+    print(&format!("{}\n", config.effective()))
 }
 
 /// How many threads answer requests.

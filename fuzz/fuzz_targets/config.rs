@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rolecall::config::Config;
+use rolecall::config::{Config, Reach};
 use serde_json::Value;
 
 /// Planted in the document's values, one after the other.
@@ -20,6 +20,14 @@ fuzz_target!(|text: &str| {
     let whole = Config::parse(text, &lookup);
     if let Err(mistakes) = &whole {
         assert!(!mistakes.is_empty(), "refused without a reason");
+        let said = mistakes.to_string();
+        assert!(!said.contains("swordfish"), "a variable's value: {said}");
+    }
+    // Where others can reach the server, it is read only if it holds no secret itself.
+    let in_production = Config::parse_for(Reach::Others, text, &lookup);
+    let is_fit = |config: &Config| config.mistakes_in_production().is_empty();
+    assert_eq!(in_production.is_ok(), whole.as_ref().is_ok_and(is_fit));
+    if let Err(mistakes) = in_production {
         let said = mistakes.to_string();
         assert!(!said.contains("swordfish"), "a variable's value: {said}");
     }

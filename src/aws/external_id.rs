@@ -12,7 +12,7 @@ use super::AwsError;
 use crate::{
     auth::{KeptSecret, LoadSecret},
     clock::UnixSeconds,
-    config::{EXTERNAL_ID_FORM, SecretError, SecretSetting, is_external_id},
+    config::{EXTERNAL_ID_FORM, ExternalIdSetting, SecretError, is_external_id},
 };
 
 /// The external id, if there is one.
@@ -20,8 +20,8 @@ pub(super) struct ExternalId(Option<KeptSecret>);
 
 impl ExternalId {
     /// That of a checked configuration. Nothing is read before a role is assumed.
-    pub(super) fn from_config(setting: Option<&SecretSetting>, load: &LoadSecret) -> Self {
-        Self(setting.map(|setting| KeptSecret::from_config(setting, load)))
+    pub(super) fn from_config(setting: Option<&ExternalIdSetting>, load: &LoadSecret) -> Self {
+        Self(setting.map(|ExternalIdSetting(id)| KeptSecret::from_config(id, load)))
     }
 
     /// The external id as it is now.

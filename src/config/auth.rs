@@ -289,6 +289,23 @@ impl AuthSection {
             .collect()
     }
 
+    /// The secrets of the issuers, each with its path.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (String, &SecretSetting)> {
+        self.issuers.iter().enumerate().flat_map(|(index, issuer)| {
+            let introspection = issuer.introspection.as_ref();
+            let secrets = [
+                ("hs256", issuer.hs256.as_ref()),
+                (
+                    "introspection.clientSecret",
+                    introspection.and_then(|section| section.client_secret.as_ref()),
+                ),
+            ];
+            secrets.into_iter().filter_map(move |(field, secret)| {
+                Some((format!("auth.issuers[{index}].{field}"), secret?))
+            })
+        })
+    }
+
     pub(super) fn check(&self, server: &ServerSection, mistakes: &mut Mistakes) {
         let mut opaque = None;
         for (index, issuer) in self.issuers.iter().enumerate() {

@@ -11,6 +11,7 @@ mod auth;
 mod fetch_url;
 mod judge;
 mod process;
+mod reach;
 mod read;
 mod roles;
 mod secret;
@@ -23,12 +24,13 @@ pub use auth::{AuthSection, IssuerSection, MIN_HS256_BYTES};
 pub use fetch_url::{FetchUrl, FetchUrlError};
 pub use judge::{AlbSection, IntrospectionSection, Judge, JwksSetting};
 pub use process::{Lambda, Process};
+pub use reach::Reach;
 pub use read::{Mistake, Mistakes};
 pub use roles::{
     EXTERNAL_ID_FORM, HeaderMode, IAM_ISSUER, IamCaller, IamFrontDoor, IamFrontDoorKind,
     IamSection, RolesSection, SessionPolicyMode, is_external_id,
 };
-pub use secret::{SecretError, SecretSetting, SecretVersions, StoredSecret};
+pub use secret::{ExternalIdSetting, SecretError, SecretSetting, SecretVersions, StoredSecret};
 pub use sections::{
     AwsSection, EgressSection, Level, LogFormat, MetricsMode, ParityMode, QuiltSection, RoleGrant,
     ServerSection, TelemetrySection,
@@ -62,8 +64,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the file at `path`, else what `ROLECALL_CONFIG` names or holds, else an empty document.
-    pub fn load(path: Option<&Path>, process: &Process) -> Result<Self, Mistakes> {
+    /// Reads the file at `path`, else what `ROLECALL_CONFIG` names or holds, else an empty document: for a process that
+    /// `reach` can reach.
+    pub fn load(path: Option<&Path>, process: &Process, reach: Reach) -> Result<Self, Mistakes> {
         let text = match (path, process.config.as_deref().map(str::trim)) {
             (Some(path), _) => read_file(path, &path.display())?,
             (None, Some(json)) if json.starts_with('{') => json.to_owned(),
@@ -73,14 +76,22 @@ impl Config {
             }
             (None, None) => "{}".to_owned(),
         };
-        Self::parse(&text, &process::variable)
+        Self::parse_for(reach, &text, &process::variable)
     }
 
-    /// Reads a document, looking variables up with `lookup`.
+    /// Reads a document for a process of this machine, looking variables up with `lookup`.
     pub fn parse(text: &str, lookup: read::Lookup<'_>) -> Result<Self, Mistakes> {
+        Self::parse_for(Reach::ThisMachine, text, lookup)
+    }
+
+    /// Reads a document for a process that `reach` can reach.
+    pub fn parse_for(reach: Reach, text: &str, lookup: read::Lookup<'_>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let config: Option<Self> = read::read(text, lookup, &mut mistakes);
         if let Some(config) = &config {
+            if reach == Reach::Others {
+                config.check_secrets(&mut mistakes);
+            }
             config.check(&mut mistakes);
         }
         match config {
@@ -102,6 +113,30 @@ impl Config {
             }
         }
         self.quilt.check(mistakes);
+    }
+
+    /// Every secret that is configured, and its path. A test compares them with the schema: none can be forgotten.
+    fn secrets(&self) -> impl Iterator<Item = (String, &SecretSetting)> {
+        self.auth.secrets()
+    }
+
+    /// What would be a mistake in production, and is none on this machine.
+    pub fn mistakes_in_production(&self) -> Mistakes {
+        let mut mistakes = Mistakes::default();
+        self.check_secrets(&mut mistakes);
+        mistakes
+    }
+
+    /// In production, whoever reads the document, the environment or a deployment's state must find no secret there.
+    fn check_secrets(&self, mistakes: &mut Mistakes) {
+        for (path, secret) in self.secrets() {
+            if matches!(secret, SecretSetting::Plain(_)) {
+                mistakes.add(
+                    path,
+                    r#"in production a secret must be in Secrets Manager: {"$secret":"<ARN>"}"#,
+                );
+            }
+        }
     }
 
     /// The same, for a process whose standard output is the protocol: no metrics.

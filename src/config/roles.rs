@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     arn::{CallerPattern, RolePattern},
     read::{Mistakes, items, sections},
-    secret::SecretSetting,
+    secret::{ExternalIdSetting, SecretSetting},
     types::Bounded,
 };
 
@@ -52,7 +52,7 @@ pub struct RolesSection {
     pub session_policy: SessionPolicyMode,
     /// The external id sent with each `AssumeRole`, which the roles' trust policies should require.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<SecretSetting>,
+    pub external_id: Option<ExternalIdSetting>,
     /// How long assumed credentials last, in seconds, if the token lasts as long. Default: 3,600. AWS bounds a role
     /// that is assumed by a role, as on Lambda, to 3,600.
     pub duration_seconds: Bounded<900, 43_200>,
@@ -127,7 +127,7 @@ pub struct IamCaller {
 
 impl RolesSection {
     pub(super) fn check(&self, mistakes: &mut Mistakes) {
-        if let Some(SecretSetting::Plain(id)) = &self.external_id
+        if let Some(ExternalIdSetting(SecretSetting::Plain(id))) = &self.external_id
             && !is_external_id(id.expose_secret())
         {
             mistakes.add("roles.externalId", EXTERNAL_ID_FORM);

@@ -1,6 +1,7 @@
 //! A configured value that is secret: given outright (or by `{"$env":…}`), or by where to find it.
 //!
-//! Owns [`SecretSetting`]. In comes JSON; out goes a value that neither prints nor serialises what it holds.
+//! Owns [`SecretSetting`], and [`ExternalIdSetting`], which is given alike and is no secret. In comes JSON; out goes a
+//! value that neither prints nor serialises what it holds.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,11 +14,19 @@ use super::arn::SecretArn;
 /// A secret string, or a reference to one in Secrets Manager.
 #[derive(Clone)]
 pub enum SecretSetting {
-    /// The value itself, from the document or from a variable that it names. For development and tests.
+    /// The value itself, from the document or from a variable that it names. For development and tests: in production it
+    /// is a mistake (`Config::secrets`).
     Plain(SecretString),
     /// A secret in Secrets Manager, read on first use.
     Stored(StoredSecret),
 }
+
+/// An external id, or a reference to a secret that holds it. It may be anywhere, in production too: it tells one of a
+/// service's customers from another, and the trust policies that name it show it.
+/// Source: IAM user guide, "Access to AWS accounts owned by third parties".
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ExternalIdSetting(pub SecretSetting);
 
 /// `{"$secret": "<ARN>", "key": "…"}`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -110,20 +119,35 @@ impl JsonSchema for SecretSetting {
         "Secret".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A secret: a reference to Secrets Manager, or, for development, the value or a variable that holds it.",
-            "anyOf": [
-                {
-                    "type": "object",
-                    "properties": {
-                        "$secret": { "type": "string", "pattern": "^arn:(aws|aws-cn|aws-us-gov):secretsmanager:", "description": "The ARN of a secret in Secrets Manager." },
-                        "key": { "type": "string", "description": "Which member of it, where the secret is a JSON object." }
-                    },
-                    "required": ["$secret"],
-                    "additionalProperties": false
-                },
-                { "type": "string", "minLength": 1 }
-            ]
-        })
+        stored_or_text(
+            "A secret: a reference to Secrets Manager. On this machine, also the value or a variable that holds it; in production that is refused.",
+        )
     }
+}
+
+impl JsonSchema for ExternalIdSetting {
+    fn schema_name() -> Cow<'static, str> {
+        "ExternalId".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        stored_or_text("An external id, or a reference to Secrets Manager. It is no secret.")
+    }
+}
+
+fn stored_or_text(description: &str) -> Schema {
+    json_schema!({
+        "description": description,
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "$secret": { "type": "string", "pattern": "^arn:(aws|aws-cn|aws-us-gov):secretsmanager:", "description": "The ARN of a secret in Secrets Manager." },
+                    "key": { "type": "string", "description": "Which member of it, where the secret is a JSON object." }
+                },
+                "required": ["$secret"],
+                "additionalProperties": false
+            },
+            { "type": "string", "minLength": 1 }
+        ]
+    })
 }

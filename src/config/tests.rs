@@ -1,11 +1,14 @@
 use super::*;
 
+mod production;
+
 fn lookup(name: &str) -> Option<String> {
     match name {
         "EXTERNAL_ID" => Some("ext-42".to_owned()),
         "EMPTY" => Some(String::new()),
         "JWT_SECRET" => Some("hunter2-hunter2-hunter2-hunter2-hunter2".to_owned()),
         "SHORT_SECRET" => Some("hunter2".to_owned()),
+        "PUBLIC_URL" => Some("https://mcp.example.com".to_owned()),
         _ => None,
     }
 }
@@ -35,7 +38,7 @@ fn the_contract_s_example_is_read() {
     );
     assert!(matches!(
         &config.roles.external_id,
-        Some(SecretSetting::Plain(_))
+        Some(ExternalIdSetting(SecretSetting::Plain(_)))
     ));
     assert_eq!(config.roles.allow.len(), 1);
 }

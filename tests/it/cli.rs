@@ -168,7 +168,7 @@ fn mistaken_commands_are_told_apart_from_failures() {
         rolecall(&["token", "--subject", "x"], None).status.code(),
         Some(2)
     );
-    let lambda = rolecall(&["lambda"], Some(&json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "hs256": "x".repeat(32) }] } }).to_string()));
+    let lambda = rolecall(&["lambda"], Some(&json!({ "auth": { "issuers": [{ "issuer": "i", "audience": "a", "jwks": "https://idp.example.com/keys" }] } }).to_string()));
     assert_eq!(lambda.status.code(), Some(2));
     assert!(
         text(&lambda.stderr).contains("AWS_LAMBDA_RUNTIME_API is not set"),

@@ -458,7 +458,7 @@ fn a_public_url_names_the_server() {
     limited(async {
         let mut setup = Setup::new()
             .with("/server/publicUrl", "https://mcp.example.com/prod")
-            .with("/auth/issuers/1", json!({ "issuer": "https://idp.example.com", "audience": "https://mcp.example.com/prod/mcp", "hs256": "x".repeat(32) }));
+            .with("/auth/issuers/1", json!({ "issuer": "https://idp.example.com", "audience": "https://mcp.example.com/prod/mcp", "jwks": "discover" }));
         setup.arguments[2] = "0.0.0.0:0".to_owned();
         let server = setup.start();
         let url = format!("http://127.0.0.1:{}", server.address.port());

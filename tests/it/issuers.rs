@@ -650,7 +650,7 @@ fn a_load_balancer_says_who_its_user_is() {
             setup(balanced(&issuer)).with(
                 "/auth/issuers/1",
                 json!({
-            "issuer": "quilt-frontend", "audience": "quilt-mcp-server", "hs256": world().secret }),
+            "issuer": "quilt-frontend", "audience": "quilt-mcp-server", "hs256": { "$secret": world().jwt_secret } }),
             )
         };
         let server = setup().start();

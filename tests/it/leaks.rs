@@ -325,9 +325,7 @@ fn credentials_of_a_registry_are_audited_before_they_are_used() {
 #[test]
 fn audit_lines_are_written_whatever_the_level_is() {
     limited(async {
-        let setup = Setup::new()
-            .with("/telemetry", json!({ "level": "error", "metrics": "off" }))
-            .with("/auth/issuers/0/hs256", world().secret.as_str());
+        let setup = Setup::new().with("/telemetry", json!({ "level": "error", "metrics": "off" }));
         let function = Function::start(setup).await;
         let role = &world().person("alice").roles[0];
         let token = claims("alice")

@@ -32,6 +32,7 @@ mod leaks;
 mod mcp;
 mod oauth;
 mod permissions;
+mod production;
 mod roles;
 mod stdio;
 mod support;

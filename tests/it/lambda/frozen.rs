@@ -127,7 +127,8 @@ fn a_token_that_ended_while_the_instance_was_frozen_is_refused_when_it_goes_on()
     limited(async {
         let issuer = Issuer::start().await;
         let audience = "https://mcp.example.com/mcp";
-        let asked = json!({ "url": format!("{}/introspect", issuer.url), "clientId": CLIENT.0, "clientSecret": CLIENT.1, "cacheSeconds": 3_600 });
+        let secret = world().stored(CLIENT.1).await;
+        let asked = json!({ "url": format!("{}/introspect", issuer.url), "clientId": CLIENT.0, "clientSecret": secret, "cacheSeconds": 3_600 });
         let setup = Setup::new()
             .with("/auth/issuers/0/leewaySeconds", 0)
             .with(

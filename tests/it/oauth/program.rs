@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::super::support::{Setup, aws, server::Server};
+use super::super::support::{Setup, aws, server::Server, world};
 
 /// The longest that a program may take for one answer.
 const LIMIT: Duration = Duration::from_secs(50);
@@ -75,7 +75,8 @@ impl Drop for Program {
 /// An authorization server.
 pub struct Authorization {
     program: Program,
-    algorithm: String,
+    /// Where its secret is, if it signs with one.
+    secret: Option<Value>,
     pub issuer: String,
 }
 
@@ -84,24 +85,26 @@ impl Authorization {
     pub async fn start(algorithm: &str) -> Self {
         let mut program = Program::start("authorization.mjs");
         let mut plan = json!({ "alg": algorithm });
+        let mut secret = None;
         if algorithm == "HS256" {
             plan["secret"] = json!(SECRET);
+            secret = Some(world().stored(SECRET).await);
         }
         let said = program.ask(&plan).await;
         let issuer = said["issuer"].as_str().unwrap().to_owned();
         Self {
             program,
-            algorithm: algorithm.to_owned(),
+            secret,
             issuer,
         }
     }
 
     /// How a server is told to believe it.
     fn section(&self, audience: &str) -> Value {
-        match &*self.algorithm {
-            "HS256" => json!({ "issuer": self.issuer, "audience": audience, "hs256": SECRET }),
+        match &self.secret {
+            Some(secret) => json!({ "issuer": self.issuer, "audience": audience, "hs256": secret }),
             // The audience is this resource's name, by default.
-            _ => json!({ "issuer": self.issuer, "jwks": "discover" }),
+            None => json!({ "issuer": self.issuer, "jwks": "discover" }),
         }
     }
 

@@ -29,7 +29,7 @@ fn demanding() -> Setup {
 
 /// An issuer that is an authorization server.
 fn idp() -> Value {
-    json!({ "issuer": "https://idp.example.com", "audience": "x", "hs256": "x".repeat(32) })
+    json!({ "issuer": "https://idp.example.com", "audience": "x", "jwks": "discover" })
 }
 
 /// Alice, whose token holds these scopes and nothing that AWS could be asked with.

@@ -5,7 +5,10 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
@@ -119,6 +122,14 @@ impl World {
             .await
             .unwrap();
         made.arn.unwrap()
+    }
+
+    /// A setting whose value is in a new secret, of a name of its own.
+    pub async fn stored(&self, value: &str) -> serde_json::Value {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let arn = self.create_secret(&format!("stored/{number}"), value).await;
+        serde_json::json!({ "$secret": arn })
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) enum Log {
 }
 
 impl Program {
-    /// Rolecall, with its secret in the environment or in `secrets`.
+    /// Rolecall, with its secret in the environment or in `secrets`. On a loopback address it takes either.
     pub(crate) async fn rolecall(path: &Path, secrets: Option<&SecretsManager>) -> Result<Self> {
         let secret = match secrets {
             None => json!({ "$env": "SIGNING_SECRET" }),
