@@ -163,3 +163,12 @@ $(CHECKOV)/.installed: tests/deploy/checkov.txt
 .PHONY: checkov
 checkov: $(CHECKOV)/.installed ## Ask checkov what it thinks of the plans that `make deploy-local` left
 	@$(PYTHON) tests/deploy/checkov_plans.py $(CHECKOV)/bin/checkov target/deploy/plans
+
+# It needs Terraform, and Node for the CDK. No AWS is asked.
+.PHONY: parity
+parity: $(DEPLOY)/.installed ## Prove that Terraform, CDK and CloudFormation define the same stack, and refuse the same input
+	@cd tests/deploy && ../../$(DEPLOY)/bin/python -m parity ../..
+
+.PHONY: deploy-docs
+deploy-docs: $(DEPLOY)/.installed ## Write the tables of inputs and outputs into the READMEs of the definitions
+	@cd tests/deploy && ../../$(DEPLOY)/bin/python -m parity --write ../..
