@@ -23,7 +23,7 @@ from .graph import Graph
 
 def main() -> int:
     # CDK's runtime says at each start, in a box, what it thinks of an older Node.
-    os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
+    os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
     parser = argparse.ArgumentParser(prog="parity", description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="the project's folder")
     parser.add_argument("--write", action="store_true", help="only write the tables of the READMEs")

@@ -38,7 +38,7 @@ def of_terraform(calls: dict[str, Call], folder: Path) -> dict[str, Graph | Exce
     graphs: dict[str, Graph | Exception] = {}
     for name, plan in plans.plans(folder, calls, read).items():
         try:
-            graphs[name] = graph.from_plan(read[calls[name].module], plan)
+            graphs[name] = plan if isinstance(plan, Exception) else graph.from_plan(read[calls[name].module], plan)
         except (graph.GraphError, UnknownKind) as error:
             graphs[name] = error
     return graphs

@@ -147,8 +147,8 @@ class Call:
     inputs: dict[str, Any]
 
 
-def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> dict[str, Plan]:
-    """The plans of modules, by the names of the calls. `folder` is new: one configuration that calls each of them, so that
+def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> dict[str, Plan | PlanError]:
+    """The plans of modules, by the names of the calls, or the errors in their place. `folder` is new: one configuration that calls each of them, so that
     one process plans all and the provider says once what it knows."""
     folder.mkdir()
     copies = {module: f"module{number}" for number, module in enumerate(modules)}
@@ -171,7 +171,7 @@ def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> 
         try:
             found[name] = plan(modules[calls[name].module], changes, outputs)
         except PlanError as error:
-            raise PlanError(f"{name}: {error}") from error
+            found[name] = error
     return found
 
 
@@ -212,12 +212,12 @@ def test_plan(folder: Path) -> dict[str, Any]:
 
 
 def made_up(module: Module, address: str) -> dict[str, str]:
-    """What AWS would answer for the attributes of a resource that the table has, by tokens."""
-    type_ = address.split(".")[0]
-    if type_ not in kinds.TERRAFORM:
-        raise PlanError(f"teach kinds.py the type {type_}")
-    known = kinds.TERRAFORM[type_]
-    answers = kinds.KINDS[known.cloudformation].attributes if known.attributes else {}
+    """What AWS would answer for the attributes of a resource that the table has, by tokens. What it does not have is found
+    in the plan."""
+    known = kinds.TERRAFORM.get(address.split(".")[0])
+    if not known or not known.attributes:
+        return {}
+    answers = kinds.KINDS[known.cloudformation].attributes
     return {
         name: kinds.with_tokens(answers.get(template, template), module.token(address))
         for name, template in known.attributes.items()
@@ -242,6 +242,8 @@ def plan(module: Module, all_changes: list[dict[str, Any]], output_change: dict[
     }  # fmt: skip
     resources = []
     for change in changes:
+        if change["type"] not in kinds.TERRAFORM:
+            raise PlanError(f"{change['address']}: teach kinds.py the type {change['type']}")
         address = f"{change['type']}.{change['name']}"
         after, unknown = change["change"]["after"], change["change"]["after_unknown"]
         attributes = configured(module, module.resources[address], after, unknown, change["address"])
