@@ -232,6 +232,7 @@ def running_service(
         health_check_grace_period_seconds=30,
         enable_execute_command=inputs.enable_execute_command,
         propagate_tags="SERVICE",
+        availability_zone_rebalancing="ENABLED",
         network_configuration=service.NetworkConfigurationProperty(
             awsvpc_configuration=service.AwsVpcConfigurationProperty(
                 subnets=list(inputs.private_subnet_ids),

@@ -156,6 +156,7 @@ def test_the_service_rolls_back_and_starts_when_the_listener_forwards(service: S
         "HealthCheckGracePeriodSeconds": 30,
         "EnableExecuteCommand": False,
         "PropagateTags": "SERVICE",
+        "AvailabilityZoneRebalancing": "ENABLED",
         "NetworkConfiguration": {
             "AwsvpcConfiguration": {
                 "AssignPublicIp": "DISABLED",

@@ -261,6 +261,8 @@ resource "aws_ecs_service" "this" {
   health_check_grace_period_seconds  = 30
   enable_execute_command             = var.enable_execute_command
   propagate_tags                     = "SERVICE"
+  # Its default differs between the tools: said, so that they agree.
+  availability_zone_rebalancing = "ENABLED"
 
   deployment_circuit_breaker {
     enable   = true
