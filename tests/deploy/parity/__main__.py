@@ -66,14 +66,16 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     wrong += mutations.not_found(root, folder / "planted", package, terraform, faulty)
 
     resources = sum(len(one.resources) for one in terraform.values())
+    variables = sum(len(plans.Module.read(module).variables) for module in modules.values())
     cases = bad_input.cases()
     refused = sum(case.sentence is not None for case in cases)
     faults = Counter(mutation.file.split("/")[0] for mutation in mutations.MUTATIONS)
+    by_definition = ", ".join(f"{count} in {name}" for name, count in faults.items())
     return wrong, [
-        f"{len(terraform)} configurations, {resources} resources, in each of three definitions: {len(known.KNOWN)} known differences",
-        f"{sum(len(plans.Module.read(module).variables) for module in modules.values())} inputs, {refused} bad values refused with the same sentence, "
-        f"{len(cases) - refused} good ones taken",
-        f"{len(mutations.MUTATIONS)} planted faults ({', '.join(f'{count} in {name}' for name, count in faults.items())})",
+        f"{len(terraform)} configurations with {resources} resources; "
+        f"{len(known.KNOWN)} known differences of three definitions",
+        f"{variables} inputs; {refused} bad values, refused in the same words; {len(cases) - refused} good ones, taken",
+        f"{len(mutations.MUTATIONS)} planted faults: {by_definition}",
         f"{len(wrong)} wrong, {time.monotonic() - started:.0f} s",
     ]
 

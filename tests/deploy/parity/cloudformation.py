@@ -1,8 +1,9 @@
 """Owns what CloudFormation does with a template before it makes anything.
 
-In come a template (YAML or JSON) and parameters; out go the resources and outputs it asks for, with everything evaluated,
-or the sentences with which the service refuses the parameters. What this module does not know is an error, never skipped.
-A reference to a resource becomes what `kinds` says AWS would answer, with a token where the resource's id would be.
+In come a template (YAML or JSON) and parameters; out go the resources and outputs it asks for, with everything
+evaluated, or the sentences with which the service refuses the parameters. What this module does not know is an error,
+never skipped. A reference to a resource becomes what `kinds` says AWS would answer, with a token where the resource's
+id would be.
 """
 
 import json
@@ -29,7 +30,8 @@ SECTIONS = {
     "Parameters", "Rules", "Mappings", "Conditions", "Resources", "Outputs",
 }  # fmt: skip
 PARAMETER_KEYS = {
-    "Type", "Default", "Description", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MinLength", "MaxLength",
+    "Type", "Default", "Description", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MinLength",
+    "MaxLength",
     "ConstraintDescription",
 }  # fmt: skip
 
@@ -52,8 +54,8 @@ class Resource:
 
 @dataclass
 class Stack:
-    """What a template asks for under certain parameters. `tokens` says which resource each token stands for, `declared` how
-    the template has it."""
+    """What a template asks for under certain parameters. `tokens` says which resource each token stands for,
+    `declared` how the template has it."""
 
     resources: dict[str, Resource]
     outputs: dict[str, Any]

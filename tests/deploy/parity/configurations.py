@@ -1,5 +1,5 @@
-"""Owns the configurations in which the definitions are compared, in Terraform's and CDK's words, and CloudFormation's words
-for them.
+"""Owns the configurations in which the definitions are compared, in Terraform's and CDK's words, and CloudFormation's
+words for them.
 
 In comes nothing; out go inputs by name. Together they turn every condition of every definition both ways.
 """

@@ -61,8 +61,8 @@ def of_cloudformation(template: dict[str, Any], configuration: Configuration) ->
 
 
 def wrong_priorities(template: dict[str, Any], configuration: Configuration) -> Iterator[str]:
-    """Where the second listener rule does not have the next priority: CloudFormation cannot add, and the template's way of
-    doing it goes by digits. The configuration has these rules."""
+    """Where the second listener rule does not have the next priority: CloudFormation cannot add, and the template's
+    way of doing it goes by digits. The configuration has these rules."""
     for priority in [*range(1, 21), 89, 99, 100, 129, 999, 1000, 1999, 9999, 10000, 19999, 29998, 48999, 49999]:
         other = replace(configuration, inputs=configuration.inputs | {"listener_priority": priority})
         made = of_cloudformation(template, other)

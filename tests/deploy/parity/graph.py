@@ -1,7 +1,7 @@
 """Owns the graph that definitions are compared by: resources under their names, outputs, and what waits for what.
 
-In come a plan of Terraform or an evaluated template; out goes a graph in which every token has become what it stands for,
-and everything that can be written in two ways is written in one. `differences` compares two.
+In come a plan of Terraform or an evaluated template; out goes a graph in which every token has become what it stands
+for, and everything that can be written in two ways is written in one. `differences` compares two.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ class Graph:
     waits_for: dict[str, set[str]]
 
     def waits(self, later: str, earlier: str) -> bool:
-        """Whether one is made after the other, directly or not. A part that is not a resource of its own is its whole."""
+        """Whether one is made after the other, directly or not. A part that is not a resource of its own is its
+        whole."""
         later, earlier = (key if key in self.waits_for else key.split("#")[0] for key in (later, earlier))
         seen, open_ = set(), {later}
         while open_:
@@ -63,7 +64,9 @@ def from_plan(module: Module, plan: Plan) -> Graph:
         if resource.type == "AWS::DynamoDB::Table" and "RangeKey" in properties:
             properties["KeySchema"].append({"AttributeName": properties.pop("RangeKey"), "KeyType": "RANGE"})
         if resource.type == "AWS::ApiGateway::Deployment":
-            hashes = {digest(api.properties["Body"]) for api in plan.resources if api.type == "AWS::ApiGateway::RestApi"}
+            hashes = {
+                digest(api.properties["Body"]) for api in plan.resources if api.type == "AWS::ApiGateway::RestApi"
+            }
             properties["Anew"] = WITH_BODY if hashes & set(properties.get("Anew", {}).values()) else None
     return graph(nodes, {kinds.pascal(name): value for name, value in plan.outputs.items()})
 
@@ -111,7 +114,9 @@ def template_properties(resource: Resource) -> Properties:
             properties[name] = value
     if resource.type == "AWS::EC2::SecurityGroup":
         rules = properties.get("SecurityGroupEgress") or [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
-        properties["SecurityGroupEgress"] = [rule for rule in rules if not any(nowhere.items() <= rule.items() for nowhere in NOWHERE)]
+        properties["SecurityGroupEgress"] = [
+            rule for rule in rules if not any(nowhere.items() <= rule.items() for nowhere in NOWHERE)
+        ]
     return properties
 
 
@@ -222,12 +227,19 @@ def canonical(type_: str, properties: Properties) -> Properties:
     """The properties in the one way of writing."""
     properties = dict(properties)
     for name in ("FunctionName", "TargetFunctionArn"):
-        if name in properties and type_ in ("AWS::Lambda::Permission", "AWS::Lambda::Alias", "AWS::Lambda::Version", "AWS::Lambda::Url"):
+        if name in properties and type_ in (
+            "AWS::Lambda::Permission",
+            "AWS::Lambda::Alias",
+            "AWS::Lambda::Version",
+            "AWS::Lambda::Url",
+        ):
             properties[name] = function_arn(properties[name], properties.pop("Qualifier", None))
     if isinstance(properties.get("Tags"), list):
         properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
     if isinstance(properties.get("TargetGroupAttributes"), list):
-        properties["TargetGroupAttributes"] = {item["Key"]: item["Value"] for item in properties["TargetGroupAttributes"]}
+        properties["TargetGroupAttributes"] = {
+            item["Key"]: item["Value"] for item in properties["TargetGroupAttributes"]
+        }
     if type_ == "AWS::ElasticLoadBalancingV2::ListenerRule":
         properties["Conditions"] = [listener_condition(condition) for condition in properties["Conditions"]]
     if type_ == "AWS::ECS::Service":
@@ -235,7 +247,8 @@ def canonical(type_: str, properties: Properties) -> Properties:
         properties["Cluster"] = properties["Cluster"].rsplit(":cluster/", 1)[-1]
     if "ContainerDefinitions" in properties:
         properties["ContainerDefinitions"] = [
-            {**container, "Environment": in_order(container["Environment"])} for container in properties["ContainerDefinitions"]
+            {**container, "Environment": in_order(container["Environment"])}
+            for container in properties["ContainerDefinitions"]
         ]
     if "DestinationArn" in properties.get("AccessLogSettings", {}):
         settings = properties["AccessLogSettings"]
@@ -350,5 +363,7 @@ def matching(graph: Graph, pattern: str) -> list[str]:
     """The resources that a pattern means, with the part that it names."""
     whole, _, part = pattern.partition("#")
     start, _, end = whole.partition("*")
-    found = [key for key in graph.resources if key.startswith(start) and key.endswith(end) and ("*" in whole or key == whole)]
+    found = [
+        key for key in graph.resources if key.startswith(start) and key.endswith(end) and ("*" in whole or key == whole)
+    ]
     return [f"{key}#{part}" if part else key for key in found if not part or part in graph.resources[key]]

@@ -1,5 +1,5 @@
-"""Owns the comparison of what definitions are told and tell: inputs with their types, defaults, descriptions and sentences,
-and outputs with their descriptions.
+"""Owns the comparison of what definitions are told and tell: inputs with their types, defaults, descriptions and
+sentences, and outputs with their descriptions.
 
 In come the definitions; out goes a sentence for each difference. What values an input takes, `bad_input` compares.
 """
@@ -134,8 +134,9 @@ def unequal(definition: str, terraform: dict[str, Input], other: dict[str, Input
         for aspect in ("type", "default", "description"):
             if getattr(left, aspect) != getattr(right, aspect):
                 yield f"{definition}, {name}, {aspect}: {getattr(left, aspect)!r} | {getattr(right, aspect)!r}"
-        if left.sentences - between != right.sentences - between:
-            yield f"{definition}, {name}, sentences: {sorted(left.sentences - between)} | {sorted(right.sentences - between)}"
+        own = [sorted(one.sentences - between) for one in (left, right)]
+        if own[0] != own[1]:
+            yield f"{definition}, {name}, sentences: {own[0]} | {own[1]}"
     said = {sentence for one in terraform.values() for sentence in one.sentences}
     for sentence in sorted(said - between - {sentence for one in other.values() for sentence in one.sentences}):
         yield f"{definition}: it never says: {sentence}"

@@ -1,9 +1,9 @@
-"""Owns the table of resource types: what tells resources of a type apart, what AWS answers for a reference to one, and what
-CloudFormation calls that which Terraform says.
+"""Owns the table of resource types: what tells resources of a type apart, what AWS answers for a reference to one,
+and what CloudFormation calls that which Terraform says.
 
-Both sides are brought to CloudFormation's words. A type that is not here is an error. An attribute of Terraform that has no
-entry has the name that CloudFormation derives from the same words (`memory_size`, MemorySize); where that is not so, the
-comparison shows it.
+Both sides are brought to CloudFormation's words. A type that is not here is an error. An attribute of Terraform that
+has no entry has the name that CloudFormation derives from the same words (`memory_size`, MemorySize); where that is
+not so, the comparison shows it.
 
 What AWS makes up (ids, and the ARNs that hold them) is a token until all of a stack is known: `token` for the id of a
 resource, with a property's name for that property. `graph` puts in what they stand for.
@@ -28,7 +28,8 @@ class UnknownKind(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of CloudFormation: its label among others, what references to it give, and its id where that is not the label."""
+    """A type of CloudFormation: its label among others, what references to it give, and its id where that is not the
+    label."""
 
     label: str
     attributes: dict[str, str] = field(default_factory=dict)
@@ -79,7 +80,9 @@ KINDS: dict[str, Kind] = {
     "AWS::Lambda::Function": Kind("{FunctionName}", {"Ref": "{id}", "Arn": FUNCTION}),
     "AWS::Lambda::Permission": Kind("{Principal}"),
     "AWS::Lambda::Url": Kind("{Qualifier}", {"FunctionUrl": FUNCTION_URL}, id="function-url-of-{Qualifier}"),
-    "AWS::Lambda::Version": Kind("newest", {"Ref": FUNCTION + ":newest", "FunctionArn": FUNCTION + ":newest", "Version": "{id}"}),
+    "AWS::Lambda::Version": Kind(
+        "newest", {"Ref": FUNCTION + ":newest", "FunctionArn": FUNCTION + ":newest", "Version": "{id}"}
+    ),
     "AWS::Logs::LogGroup": Kind("{LogGroupName}", {"Ref": "{id}", "Arn": arn("logs", "log-group:{id}:*")}),
     "AWS::WAFv2::WebACLAssociation": Kind("{ResourceArn}"),
 }
@@ -87,7 +90,8 @@ KINDS: dict[str, Kind] = {
 # Those to which CloudFormation hands down a stack's tags.
 TAGGABLE = {
     "AWS::ApiGateway::RestApi", "AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage",
-    "AWS::CloudWatch::Alarm", "AWS::DynamoDB::Table", "AWS::EC2::SecurityGroup", "AWS::ECS::Cluster", "AWS::ECS::Service",
+    "AWS::CloudWatch::Alarm", "AWS::DynamoDB::Table", "AWS::EC2::SecurityGroup", "AWS::ECS::Cluster",
+    "AWS::ECS::Service",
     "AWS::ECS::TaskDefinition", "AWS::ElasticLoadBalancingV2::ListenerRule", "AWS::ElasticLoadBalancingV2::TargetGroup",
     "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup",
 }  # fmt: skip
@@ -259,8 +263,8 @@ def listener_condition(condition: Properties) -> Properties:
 
 @dataclass(frozen=True)
 class TerraformType:
-    """A type of Terraform: its type in CloudFormation, what AWS answers for its attributes (the name of CloudFormation's
-    attribute, or a template of its own), and the rules for attributes that are not called alike.
+    """A type of Terraform: its type in CloudFormation, what AWS answers for its attributes (the name of
+    CloudFormation's attribute, or a template of its own), and the rules for attributes that are not called alike.
 
     The type may be one of `PARTS`."""
 
@@ -324,7 +328,8 @@ TERRAFORM: dict[str, TerraformType] = {
             "range_key": lambda value: {"RangeKey": value},
             "attribute": blocks("AttributeDefinitions", {"name": "AttributeName", "type": "AttributeType"}),
             "ttl": block("TimeToLiveSpecification"),
-            "point_in_time_recovery": block("PointInTimeRecoverySpecification", {"enabled": "PointInTimeRecoveryEnabled"}),
+            "point_in_time_recovery": block("PointInTimeRecoverySpecification",
+            {"enabled": "PointInTimeRecoveryEnabled"}),
             "server_side_encryption": block(
                 "SSESpecification",
                 {"enabled": lambda value: {"SSEEnabled": value, "SSEType": "KMS"}, "kms_key_arn": "KMSMasterKeyId"},
@@ -379,7 +384,9 @@ TERRAFORM: dict[str, TerraformType] = {
             "logging_config": block("LoggingConfig"),
             "tracing_config": block("TracingConfig"),
             "vpc_config": block("VpcConfig"),
-            "reserved_concurrent_executions": lambda value: {} if value == -1 else {"ReservedConcurrentExecutions": value},
+            "reserved_concurrent_executions": lambda value: (
+                {} if value == -1 else {"ReservedConcurrentExecutions": value}
+            ),
         },
     ),
     "aws_lambda_function_url": TerraformType(
@@ -444,4 +451,3 @@ DATA: dict[str, Properties] = {
     "aws_partition": {"partition": PARTITION, "dns_suffix": URL_SUFFIX},
     "aws_region": {"id": REGION, "name": REGION},
 }
-

@@ -1,6 +1,7 @@
 """Owns what is known beforehand: where the definitions may differ, and why; and what must be made after what.
 
-In come differences; out go those that nothing here explains. Each entry is needed: one that explains nothing is an error.
+In come differences; out go those that nothing here explains. Each entry is needed: one that explains nothing is an
+error.
 """
 
 import json
@@ -14,8 +15,8 @@ from .graph import Difference, Graph, Order, differences
 
 @dataclass(frozen=True)
 class Known:
-    """A place where another definition differs from Terraform's, with patterns of all three; and the two values, as patterns
-    of their JSON, so that nothing else passes there."""
+    """A place where another definition differs from Terraform's, with patterns of all three; and the two values, as
+    patterns of their JSON, so that nothing else passes there."""
 
     definition: str
     configuration: str
@@ -47,38 +48,67 @@ WITH_MAPS = "everything.*|ecs everything"
 
 KNOWN = [
     Known(
-        "CDK|CloudFormation", ".*", FUNCTION + "Code/Package", '"[^"]+"', "null",
+        "CDK|CloudFormation",
+        ".*",
+        FUNCTION + "Code/Package",
+        '"[^"]+"',
+        "null",
         "Terraform uploads the package itself.",
     ),
     Known(
-        "CDK", ".*", FUNCTION + "Code/S3Bucket", "null", '"cdk-hnb659fds-assets-[^"]+"',
+        "CDK",
+        ".*",
+        FUNCTION + "Code/S3Bucket",
+        "null",
+        '"cdk-hnb659fds-assets-[^"]+"',
         "CDK uploads the package to its own bucket.",
     ),
     Known("CDK", ".*", FUNCTION + "Code/S3Key", "null", r'"[0-9a-f]{64}\.zip"', "… under the hash of its bytes."),
     Known(
-        "CloudFormation", ".*", FUNCTION + "Code/S3Bucket", "null", json.dumps(PACKAGE["PackageBucket"]),
+        "CloudFormation",
+        ".*",
+        FUNCTION + "Code/S3Bucket",
+        "null",
+        json.dumps(PACKAGE["PackageBucket"]),
         "CloudFormation takes the package from where the user put it.",
     ),
-    Known("CloudFormation", ".*", FUNCTION + "Code/S3Key", "null", json.dumps(PACKAGE["PackageKey"]), "… under its key."),
     Known(
-        "CloudFormation", ".*", FUNCTION + "Description", r'"Rolecall: [^()]+ caller"',
-        rf'"Rolecall: [^()]+ caller \(release {RELEASE}\)"',
-        "CloudFormation does not see that a package has changed: the release says so, and something of the function must "
-        "change with it, or Lambda publishes no version.",
+        "CloudFormation", ".*", FUNCTION + "Code/S3Key", "null", json.dumps(PACKAGE["PackageKey"]), "… under its key."
     ),
     Known(
-        "CloudFormation", ".*", "AWS::Lambda::Version/newest Description", "null", json.dumps(RELEASE),
+        "CloudFormation",
+        ".*",
+        FUNCTION + "Description",
+        r'"Rolecall: [^()]+ caller"',
+        rf'"Rolecall: [^()]+ caller \(release {RELEASE}\)"',
+        "CloudFormation does not see that a package has changed: the release says so, and something of the function "
+        "must change with it, or Lambda publishes no version.",
+    ),
+    Known(
+        "CloudFormation",
+        ".*",
+        "AWS::Lambda::Version/newest Description",
+        "null",
+        json.dumps(RELEASE),
         "A new release makes a new version, as above.",
     ),
     Known(
-        "CloudFormation", WITH_MAPS, FUNCTION + "Environment/Variables/(FIRST|ISSUER)", '".+"', "null",
+        "CloudFormation",
+        WITH_MAPS,
+        FUNCTION + "Environment/Variables/(FIRST|ISSUER)",
+        '".+"',
+        "null",
         "CloudFormation has no maps: no further environment variables.",
     ),
     Known(
-        "CloudFormation", WITH_MAPS, r"AWS::ECS::TaskDefinition/\w+ ContainerDefinitions/0/Environment/(FIRST|ISSUER)", '".+"', "null",
+        "CloudFormation",
+        WITH_MAPS,
+        r"AWS::ECS::TaskDefinition/\w+ ContainerDefinitions/0/Environment/(FIRST|ISSUER)",
+        '".+"',
+        "null",
         "… neither for the container.",
     ),
-]  # fmt: skip
+]
 
 
 def explanations(definition: str, configuration: str, difference: Difference) -> list[Known]:
@@ -109,21 +139,32 @@ def not_needed(graphs: dict[tuple[str, str], tuple[Graph, Graph]]) -> list[str]:
 
 ORDERS = [
     Order(
-        "AWS::Lambda::Function/*", "AWS::IAM::Role/*-function#Policies",
+        "AWS::Lambda::Function/*",
+        "AWS::IAM::Role/*-function#Policies",
         "Lambda makes network interfaces, and the first log line, with these permissions.",
     ),
     Order("AWS::Lambda::Function/*", "AWS::Logs::LogGroup//aws/lambda/*", "Lambda would make one that never forgets."),
     Order("AWS::Lambda::Permission/*", "AWS::Lambda::Alias/live", "It is a permission to call the alias."),
     Order("AWS::Lambda::Url/live", "AWS::Lambda::Alias/live", "It is the alias's URL."),
     Order(
-        "AWS::ElasticLoadBalancingV2::TargetGroup/*#Targets", "AWS::Lambda::Permission/elasticloadbalancing.amazonaws.com",
+        "AWS::ElasticLoadBalancingV2::TargetGroup/*#Targets",
+        "AWS::Lambda::Permission/elasticloadbalancing.amazonaws.com",
         "A target that may not be called is refused.",
     ),
-    Order("AWS::WAFv2::WebACLAssociation/*", "AWS::ApiGateway::Stage/*", "Without a stage there is nothing to stand before."),
-    Order("AWS::ApiGatewayV2::Stage/*", "AWS::Logs::LogGroup//aws/apigateway/*", "A stage without its log group is refused."),
     Order(
-        "AWS::ECS::Service/*", "AWS::ElasticLoadBalancingV2::ListenerRule/*",
+        "AWS::WAFv2::WebACLAssociation/*",
+        "AWS::ApiGateway::Stage/*",
+        "Without a stage there is nothing to stand before.",
+    ),
+    Order(
+        "AWS::ApiGatewayV2::Stage/*",
+        "AWS::Logs::LogGroup//aws/apigateway/*",
+        "A stage without its log group is refused.",
+    ),
+    Order(
+        "AWS::ECS::Service/*",
+        "AWS::ElasticLoadBalancingV2::ListenerRule/*",
         "ECS refuses a target group that no listener uses.",
     ),
     Order("AWS::ECS::Service/*", "AWS::IAM::Role/*#Policies", "A task starts only with its roles' permissions."),
-]  # fmt: skip
+]

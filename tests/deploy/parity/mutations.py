@@ -1,8 +1,9 @@
-"""Owns the test of this test: faults that are planted in copies of the definitions, each of which must be found, in words
-that name what is wrong.
+"""Owns the test of this test: faults that are planted in copies of the definitions, each of which must be found, in
+words that name what is wrong.
 
-In come `faults.txt`, the definitions, and the graphs of Terraform that they are compared with; out goes a sentence for each fault that was not found.
-There is no list of faults that need not be found. A fault that cannot be planted any more is an error: its text is gone.
+In come `faults.txt`, the definitions, and the graphs of Terraform that they are compared with; out goes a sentence
+for each fault that was not found. There is no list of faults that need not be found. A fault that cannot be planted
+any more is an error: its text is gone.
 """
 
 import shutil
@@ -20,8 +21,8 @@ INPUTS, BAD_INPUT, PRIORITIES = "inputs", "bad input", "priorities"
 
 @dataclass(frozen=True)
 class Mutation:
-    """A fault: the file it is in, what stands there and what instead; where it shows (a configuration, the comparison of
-    inputs, or bad input), and what the sentence that finds it says."""
+    """A fault: the file it is in, what stands there and what instead; where it shows (a configuration, the comparison
+    of inputs, or bad input), and what the sentence that finds it says."""
 
     file: str
     old: str
@@ -40,7 +41,9 @@ class Mutation:
         """A copy of the folder of the definition, with the fault."""
         definition = self.file.split("/")[0]
         copy = folder / definition
-        shutil.copytree(root / definition, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "examples", "cdk.out"))
+        shutil.copytree(
+            root / definition, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "examples", "cdk.out")
+        )
         text = (folder / self.file).read_text()
         if text.count(self.old) != 1:
             raise ValueError(f"{self}: what it replaces is there {text.count(self.old)} times")
@@ -49,7 +52,8 @@ class Mutation:
 
 
 def read(text: str) -> list[Mutation]:
-    """The faults of `faults.txt`: for each its file, where it shows and what finds it, then the lines that go and come."""
+    """The faults of `faults.txt`: for each its file, where it shows and what finds it, then the lines that go and
+    come."""
     found = []
     for paragraph in text.strip().split("\n\n"):
         head, *lines = paragraph.split("\n")
@@ -78,9 +82,11 @@ def terraform_calls(root: Path, folder: Path, package: Path) -> dict[str, plans.
     }
 
 
-def not_found(root: Path, folder: Path, package: Path, terraform: dict[str, Graph], faulty: dict[str, Any]) -> Iterator[str]:
-    """A sentence for each fault that was not found. `terraform` has the graphs of Terraform as it is, `faulty` those of its
-    planted faults, or the errors in their place."""
+def not_found(
+    root: Path, folder: Path, package: Path, terraform: dict[str, Graph], faulty: dict[str, Any]
+) -> Iterator[str]:
+    """A sentence for each fault that was not found. `terraform` has the graphs of Terraform as it is, `faulty` those
+    of its planted faults, or the errors in their place."""
     finders = {"infra": in_terraform, "cdk": in_cdk, "cloudformation": in_cloudformation}
     for number, mutation in enumerate(MUTATIONS):
         place = folder / f"planted{number}"
@@ -89,11 +95,14 @@ def not_found(root: Path, folder: Path, package: Path, terraform: dict[str, Grap
             if definition == "infra" and mutation.shows in CONFIGURATIONS:
                 said = in_graph("Terraform", mutation.shows, terraform[mutation.shows], faulty[str(mutation)])
             else:
-                said = list(finders[definition](mutation, mutation.planted(root, place), root, place, package, terraform))
+                said = list(
+                    finders[definition](mutation, mutation.planted(root, place), root, place, package, terraform)
+                )
         except (cloudformation.TemplateError, graph.GraphError, plans.PlanError, UnknownKind) as error:
             said = [str(error)]
         if not any(all(part in sentence for part in mutation.says) for sentence in said):
-            yield f"not found: {mutation}: expected {mutation.says} in {mutation.shows}: {[sentence[:200] for sentence in said[:5]]}"
+            heard = [sentence[:200] for sentence in said[:5]]
+            yield f"not found: {mutation}: expected {mutation.says} of {mutation.shows}, and it says {heard}"
 
 
 def in_graph(definition: str, name: str, terraform: Graph, other: Graph | Exception) -> list[str]:
@@ -103,12 +112,20 @@ def in_graph(definition: str, name: str, terraform: Graph, other: Graph | Except
     return known.unexplained(definition, name, terraform, other) + list(graph.out_of_order(other, known.ORDERS))
 
 
-def in_terraform(mutation: Mutation, copy: Path, root: Path, place: Path, _package: Path, _terraform: dict) -> Iterator[str]:
+def in_terraform(
+    mutation: Mutation, copy: Path, root: Path, place: Path, _package: Path, _terraform: dict
+) -> Iterator[str]:
     """What is said of a fault in the variables."""
     modules = {variant: place / module for variant, module in definitions.MODULES.items()}
     if mutation.shows == BAD_INPUT:
-        table = [case for case in bad_input.cases() if mutation.says[-1] in case.inputs and case not in bad_input.BETWEEN]
-        table = [case for case in table if case.inputs[mutation.says[-1]] != CONFIGURATIONS["minimal"].inputs.get(mutation.says[-1])]
+        table = [
+            case for case in bad_input.cases() if mutation.says[-1] in case.inputs and case not in bad_input.BETWEEN
+        ]
+        table = [
+            case
+            for case in table
+            if case.inputs[mutation.says[-1]] != CONFIGURATIONS["minimal"].inputs.get(mutation.says[-1])
+        ]
         yield from bad_input.judged("Terraform", table, bad_input.by_terraform(modules, table, place / "plan"))
     else:
         variant = mutation.variant

@@ -2,8 +2,8 @@
 
 In come modules' folders and inputs; out come, for each call, the resources and outputs in CloudFormation's words.
 `terraform test` plans with a provider that asks nobody, and what would be known only after an apply is given a
-token beforehand, so that a value made of it is compared and not lost. Only what the module's text sets is looked at: the
-rest is the provider's own. What stays unknown, and what `kinds` does not have, is an error.
+token beforehand, so that a value made of it is compared and not lost. Only what the module's text sets is looked at:
+the rest is the provider's own. What stays unknown, and what `kinds` does not have, is an error.
 """
 
 import json
@@ -30,7 +30,8 @@ class PlanError(Exception):
 
 @dataclass
 class Planned:
-    """One resource of a plan, in CloudFormation's words: its address without an index, its token, type and properties."""
+    """One resource of a plan, in CloudFormation's words: its address without an index, its token, type and
+    properties."""
 
     address: str
     token: str
@@ -148,8 +149,8 @@ class Call:
 
 
 def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> dict[str, Plan | PlanError]:
-    """The plans of modules, by the names of the calls, or the errors in their place. `folder` is new: one configuration that calls each of them, so that
-    one process plans all and the provider says once what it knows."""
+    """The plans of modules, by the names of the calls, or the errors in their place. `folder` is new: one
+    configuration that calls each of them, so that one process plans all and the provider says once what it knows."""
     folder.mkdir()
     copies = {module: f"module{number}" for number, module in enumerate(modules)}
     for module, copy in copies.items():
@@ -212,8 +213,8 @@ def test_plan(folder: Path) -> dict[str, Any]:
 
 
 def made_up(module: Module, address: str) -> dict[str, str]:
-    """What AWS would answer for the attributes of a resource that the table has, by tokens. What it does not have is found
-    in the plan."""
+    """What AWS would answer for the attributes of a resource that the table has, by tokens. What it does not have is
+    found in the plan."""
     known = kinds.TERRAFORM.get(address.split(".")[0])
     if not known or not known.attributes:
         return {}
@@ -232,7 +233,8 @@ def hcl(value: Any) -> str:
 def plan(module: Module, all_changes: list[dict[str, Any]], output_change: dict[str, Any]) -> Plan:
     """A plan's resources and outputs in CloudFormation's words."""
     changes = [change for change in all_changes if change["mode"] == "managed"]
-    # Where some of a resource's answers are given beforehand, Terraform makes up the others: nothing may be made of them.
+    # Where some of a resource's answers are given beforehand, Terraform makes up the others: nothing may be made of
+    # them.
     random = {
         value: f"{change['type']}.{name}"
         for change in changes

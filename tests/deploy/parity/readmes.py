@@ -1,7 +1,7 @@
 """Owns the tables of inputs and outputs in the definitions' READMEs, between markers.
 
-In come the definitions; out go the READMEs as they must be. `make deploy-docs` writes them, and `make parity` fails where
-one is stale.
+In come the definitions; out go the READMEs as they must be. `make deploy-docs` writes them, and `make parity` fails
+where one is stale.
 """
 
 import json
@@ -11,7 +11,6 @@ from typing import Any, Iterator
 
 from . import cloudformation, definitions, inputs
 from .plans import Module
-
 
 
 def stale(root: Path) -> Iterator[str]:
