@@ -19,6 +19,7 @@ from typing import Any
 from . import bad_input, cloudformation, definitions, graph, inputs, known, mutations, plans, readmes
 from .configurations import CONFIGURATIONS
 from .graph import Graph
+from .kinds import UnknownKind
 
 
 def main() -> int:
@@ -52,18 +53,25 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     terraform, faulty = ({name: planned[name] for name in names} for names in (CONFIGURATIONS, planted))
 
     wrong = [f"Terraform, {name}: {found}" for name, found in terraform.items() if isinstance(found, Exception)]
-    if wrong:
-        return wrong, []
-    others = {("CDK", name): definitions.of_cdk(app, one, package) for name, one in CONFIGURATIONS.items()}
+    others = {}
     for name, one in CONFIGURATIONS.items():
-        others["CloudFormation", name] = definitions.of_cloudformation(templates[one.variant], one)
+        for definition in ("CDK", "CloudFormation"):
+            try:
+                if definition == "CDK":
+                    others[definition, name] = definitions.of_cdk(app, one, package)
+                else:
+                    others[definition, name] = definitions.of_cloudformation(templates[one.variant], one)
+            except (cloudformation.TemplateError, graph.GraphError, UnknownKind) as error:
+                wrong.append(f"{definition}, {name}: {error}")
+    if wrong:
+        return wrong, ["There is nothing to compare: no graph of these."]
     wrong += of_graphs(terraform, others)
     wrong += definitions.wrong_priorities(templates["function"], CONFIGURATIONS["alb"])
     wrong += definitions.wrong_priorities(templates["service"], CONFIGURATIONS["ecs minimal"])
     wrong += of_inputs(modules, app, templates)
     wrong += bad_input.mistakes(modules, app, templates, folder / "bad input")
     wrong += readmes.stale(root)
-    wrong += mutations.not_found(root, folder / "planted", package, terraform, faulty)
+    wrong += mutations.not_found(mutations.Project(root, package, terraform), folder / "planted", faulty)
 
     resources = sum(len(one.resources) for one in terraform.values())
     variables = sum(len(plans.Module.read(module).variables) for module in modules.values())

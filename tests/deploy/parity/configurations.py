@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-ACCOUNT = "123456789012"
+from .kinds import ACCOUNT, pascal
+
 LISTENER = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:listener/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2"
 WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:regional/webacl/mcp/473e64fd-f30b-4765-81a0-62ad96dd167a"
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -36,11 +37,6 @@ class Configuration:
     def stack_tags(self) -> dict[str, str]:
         """The tags that CloudFormation's user gives to the stack."""
         return self.inputs.get("tags", {})
-
-
-def pascal(name: str) -> str:
-    """The parameter of an input."""
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def text(value: Any) -> str:

@@ -332,7 +332,7 @@ def compared(place: str, left: Any, right: Any, separator: str = "/") -> Iterato
             inner = f"{place}{key}{separator}"
             yield from compared(inner, left.get(key), right.get(key))
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        for index, pair in enumerate(zip(left, right)):
+        for index, pair in enumerate(zip(left, right, strict=True)):
             yield from compared(f"{place}{index}/", *pair)
     elif left != right:
         yield Difference(place.rstrip("/ "), left, right)

@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any, Iterator
 
 from .cloudformation import TemplateError, refusals
-from .configurations import pascal, text
-from .kinds import pascal as output_name
+from .configurations import text
+from .kinds import pascal
 from .plans import Module
 
 
@@ -144,7 +144,7 @@ def unequal(definition: str, terraform: dict[str, Input], other: dict[str, Input
 
 def output_differences(module: Module, outputs: dict[str, str], definition: str) -> Iterator[str]:
     """Where outputs, with their descriptions, differ from Terraform's."""
-    terraform = {output_name(name): body["description"] for name, body in module.outputs.items()}
+    terraform = {pascal(name): body["description"] for name, body in module.outputs.items()}
     for name in sorted({*terraform, *outputs}):
         if terraform.get(name) != outputs.get(name):
             yield f"{definition}, output {name}: {terraform.get(name)!r} | {outputs.get(name)!r}"
@@ -154,7 +154,7 @@ def cdk_outputs(app: ModuleType, variant: str) -> dict[str, str]:
     """The outputs that a construct of the app can have."""
     construct, _ = app.VARIANTS[variant]
     outputs = sys.modules[construct.__module__].OUTPUTS
-    return {output_name(name): description for name, description in outputs.items()}
+    return {pascal(name): description for name, description in outputs.items()}
 
 
 def cloudformation_outputs(template: dict[str, Any]) -> dict[str, str]:

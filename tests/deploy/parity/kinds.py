@@ -219,7 +219,7 @@ def nested(by_path: Properties) -> Properties:
 
 
 def pascal(name: str) -> str:
-    """`memory_size` as CloudFormation writes it."""
+    """`memory_size` as CloudFormation writes it: MemorySize."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 

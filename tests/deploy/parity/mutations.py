@@ -34,21 +34,22 @@ class Mutation:
         return f"{self.file}: {self.new.strip()[:80]!r} for {self.old.strip()[:80]!r}"
 
     @property
+    def definition(self) -> str:
+        """The folder of the definition."""
+        return self.file.split("/")[0]
+
+    @property
     def variant(self) -> str:
         return "service" if any(part in self.file for part in ("ecs", "service")) else "function"
 
-    def planted(self, root: Path, folder: Path) -> Path:
-        """A copy of the folder of the definition, with the fault."""
-        definition = self.file.split("/")[0]
-        copy = folder / definition
-        shutil.copytree(
-            root / definition, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "examples", "cdk.out")
-        )
+    def plant(self, root: Path, folder: Path) -> None:
+        """Copies the definition from one root to another, with the fault."""
+        not_needed = shutil.ignore_patterns(".*", "__pycache__", "tests", "examples", "cdk.out")
+        shutil.copytree(root / self.definition, folder / self.definition, ignore=not_needed)
         text = (folder / self.file).read_text()
         if text.count(self.old) != 1:
             raise ValueError(f"{self}: what it replaces is there {text.count(self.old)} times")
         (folder / self.file).write_text(text.replace(self.old, self.new))
-        return copy
 
 
 def read(text: str) -> list[Mutation]:
@@ -66,38 +67,48 @@ def read(text: str) -> list[Mutation]:
 MUTATIONS = read((Path(__file__).parent / "faults.txt").read_text())
 
 
-def by_definition(mutations: list[Mutation], definition: str) -> list[Mutation]:
-    return [mutation for mutation in mutations if mutation.file.startswith(definition)]
+@dataclass(frozen=True)
+class Project:
+    """What faults are compared with: the project's folder, a package, and the graphs of Terraform as it is."""
+
+    root: Path
+    package: Path
+    terraform: dict[str, Graph]
+
+    def module(self, variant: str) -> plans.Module:
+        return plans.Module.read(self.root / definitions.MODULES[variant])
+
+    def inputs_of_cdk(self, variant: str) -> type:
+        return definitions.cdk_app(self.root / definitions.CDK).VARIANTS[variant][1]
+
+    def template(self, variant: str) -> dict[str, Any]:
+        return cloudformation.load(self.root / definitions.TEMPLATES[variant])
 
 
 def terraform_calls(root: Path, folder: Path, package: Path) -> dict[str, plans.Call]:
     """A call for each fault of Terraform that shows in a configuration: they are planned with all the others."""
-    return {
-        str(mutation): plans.Call(
-            mutation.planted(root, folder / str(number)) / ("ecs" if mutation.variant == "service" else ""),
-            definitions.with_package(CONFIGURATIONS[mutation.shows], package),
-        )
-        for number, mutation in enumerate(by_definition(MUTATIONS, "infra"))
-        if mutation.shows in CONFIGURATIONS
-    }
+    calls = {}
+    for number, mutation in enumerate(MUTATIONS):
+        if mutation.definition == "infra" and mutation.shows in CONFIGURATIONS:
+            mutation.plant(root, folder / str(number))
+            module = folder / str(number) / definitions.MODULES[mutation.variant]
+            inputs_ = definitions.with_package(CONFIGURATIONS[mutation.shows], package)
+            calls[str(mutation)] = plans.Call(module, inputs_)
+    return calls
 
 
-def not_found(
-    root: Path, folder: Path, package: Path, terraform: dict[str, Graph], faulty: dict[str, Any]
-) -> Iterator[str]:
-    """A sentence for each fault that was not found. `terraform` has the graphs of Terraform as it is, `faulty` those
-    of its planted faults, or the errors in their place."""
+def not_found(project: Project, folder: Path, faulty: dict[str, Graph | Exception]) -> Iterator[str]:
+    """A sentence for each fault that was not found. `faulty` has the graphs of Terraform's faults, or the errors in
+    their place."""
     finders = {"infra": in_terraform, "cdk": in_cdk, "cloudformation": in_cloudformation}
     for number, mutation in enumerate(MUTATIONS):
-        place = folder / f"planted{number}"
-        definition = mutation.file.split("/")[0]
+        place = folder / str(number)
         try:
-            if definition == "infra" and mutation.shows in CONFIGURATIONS:
-                said = in_graph("Terraform", mutation.shows, terraform[mutation.shows], faulty[str(mutation)])
+            if str(mutation) in faulty:
+                said = in_graph("Terraform", mutation.shows, project, faulty[str(mutation)])
             else:
-                said = list(
-                    finders[definition](mutation, mutation.planted(root, place), root, place, package, terraform)
-                )
+                mutation.plant(project.root, place)
+                said = list(finders[mutation.definition](mutation, place, project))
         except (cloudformation.TemplateError, graph.GraphError, plans.PlanError, UnknownKind) as error:
             said = [str(error)]
         if not any(all(part in sentence for part in mutation.says) for sentence in said):
@@ -105,45 +116,33 @@ def not_found(
             yield f"not found: {mutation}: expected {mutation.says} of {mutation.shows}, and it says {heard}"
 
 
-def in_graph(definition: str, name: str, terraform: Graph, other: Graph | Exception) -> list[str]:
+def in_graph(definition: str, name: str, project: Project, other: Graph | Exception) -> list[str]:
     """What the comparison of one configuration says."""
     if isinstance(other, Exception):
         raise other
-    return known.unexplained(definition, name, terraform, other) + list(graph.out_of_order(other, known.ORDERS))
+    differences = known.unexplained(definition, name, project.terraform[name], other)
+    return differences + list(graph.out_of_order(other, known.ORDERS))
 
 
-def in_terraform(
-    mutation: Mutation, copy: Path, root: Path, place: Path, _package: Path, _terraform: dict
-) -> Iterator[str]:
+def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
     """What is said of a fault in the variables."""
     modules = {variant: place / module for variant, module in definitions.MODULES.items()}
     if mutation.shows == BAD_INPUT:
-        table = [
-            case for case in bad_input.cases() if mutation.says[-1] in case.inputs and case not in bad_input.BETWEEN
-        ]
-        table = [
-            case
-            for case in table
-            if case.inputs[mutation.says[-1]] != CONFIGURATIONS["minimal"].inputs.get(mutation.says[-1])
-        ]
+        table = [case for case in bad_input.cases() if case.about == mutation.says[-1]]
         yield from bad_input.judged("Terraform", table, bad_input.by_terraform(modules, table, place / "plan"))
     else:
-        variant = mutation.variant
-        template = cloudformation.load(root / definitions.TEMPLATES[variant])
-        _, kind = definitions.cdk_app(root / definitions.CDK).VARIANTS[variant]
-        yield from inputs.input_differences(plans.Module.read(modules[variant]), kind, template)
+        module = plans.Module.read(modules[mutation.variant])
+        kind, template = project.inputs_of_cdk(mutation.variant), project.template(mutation.variant)
+        yield from inputs.input_differences(module, kind, template)
 
 
-def in_cloudformation(
-    mutation: Mutation, copy: Path, root: Path, place: Path, _package: Path, terraform: dict[str, Graph]
-) -> Iterator[str]:
+def in_cloudformation(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
     """What is said of a fault in a template."""
     variant = mutation.variant
     template = cloudformation.load(place / definitions.TEMPLATES[variant])
     if mutation.shows == INPUTS:
-        module = plans.Module.read(root / definitions.MODULES[variant])
-        _, kind = definitions.cdk_app(root / definitions.CDK).VARIANTS[variant]
-        yield from inputs.input_differences(module, kind, template)
+        module = project.module(variant)
+        yield from inputs.input_differences(module, project.inputs_of_cdk(variant), template)
         yield from inputs.output_differences(module, inputs.cloudformation_outputs(template), "CloudFormation")
     elif mutation.shows == BAD_INPUT:
         table = [case for case in bad_input.without_maps() if case.variant == variant]
@@ -153,21 +152,19 @@ def in_cloudformation(
         yield from definitions.wrong_priorities(template, CONFIGURATIONS["alb"])
     else:
         other = definitions.of_cloudformation(template, CONFIGURATIONS[mutation.shows])
-        yield from in_graph("CloudFormation", mutation.shows, terraform[mutation.shows], other)
+        yield from in_graph("CloudFormation", mutation.shows, project, other)
 
 
-def in_cdk(
-    mutation: Mutation, copy: Path, root: Path, place: Path, package: Path, terraform: dict[str, Graph]
-) -> Iterator[str]:
+def in_cdk(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
     """What is said of a fault in the constructs."""
-    app = definitions.cdk_app(copy)
+    variant = mutation.variant
+    app = definitions.cdk_app(place / definitions.CDK)
     if mutation.shows == INPUTS:
-        module = plans.Module.read(root / definitions.MODULES[mutation.variant])
-        template = cloudformation.load(root / definitions.TEMPLATES[mutation.variant])
-        yield from inputs.input_differences(module, app.VARIANTS[mutation.variant][1], template)
+        kind = app.VARIANTS[variant][1]
+        yield from inputs.input_differences(project.module(variant), kind, project.template(variant))
     elif mutation.shows == BAD_INPUT:
         table = bad_input.cases()
         yield from bad_input.judged("CDK", table, [bad_input.by_cdk(app, case) for case in table])
     else:
-        other = definitions.of_cdk(app, CONFIGURATIONS[mutation.shows], package)
-        yield from in_graph("CDK", mutation.shows, terraform[mutation.shows], other)
+        other = definitions.of_cdk(app, CONFIGURATIONS[mutation.shows], project.package)
+        yield from in_graph("CDK", mutation.shows, project, other)

@@ -54,8 +54,9 @@ def filled(path: Path, tables: dict[str, str]) -> str:
     if sorted(marked) != sorted(tables):
         raise ValueError(f"{path}: it has the tables {sorted(marked)}, and must have {sorted(tables)}")
     for name, table in tables.items():
-        pattern = rf"(<!-- {name} begin -->\n).*?(<!-- {name} end -->)"
-        text = re.sub(pattern, lambda match: f"{match[1]}\n{table}\n{match[2]}", text, flags=re.DOTALL)
+        before, rest = text.split(f"<!-- {name} begin -->\n")
+        _, after = rest.split(f"<!-- {name} end -->")
+        text = f"{before}<!-- {name} begin -->\n\n{table}\n<!-- {name} end -->{after}"
     return text
 
 
