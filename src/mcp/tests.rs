@@ -49,6 +49,8 @@ async fn call_at(edge: Arc<Edge>, tool: &str, meta: Value) -> Vec<Value> {
     let delivery = Delivery {
         streams: true,
         max_bytes: usize::MAX,
+        escaped: false,
+        until: None,
     };
     let messages = match edge.answer(context, incoming, delivery).await {
         Reply::Json { body, .. } | Reply::InsufficientScope { body, .. } => vec![body],
