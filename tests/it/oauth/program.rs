@@ -97,7 +97,7 @@ impl Authorization {
     }
 
     /// How a server is told to believe it.
-    fn section(&self, audience: &str) -> Value {
+    pub fn section(&self, audience: &str) -> Value {
         match &*self.algorithm {
             "HS256" => json!({ "issuer": self.issuer, "audience": audience, "hs256": SECRET }),
             // The audience is this resource's name, by default.
