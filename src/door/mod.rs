@@ -116,6 +116,11 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
         .route(
             "/.well-known/oauth-protected-resource/mcp",
             routing::get(metadata::handle),
+        )
+        // Where the official Rust client looks too: below a stage, the one guess that a front door passes on.
+        .route(
+            "/mcp/.well-known/oauth-protected-resource",
+            routing::get(metadata::handle),
         );
     // Behind a stage or a base path, clients and health checks may use either form.
     let routes = if base.is_empty() {

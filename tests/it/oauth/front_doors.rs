@@ -227,15 +227,20 @@ fn behind_a_stage_of_a_rest_api_the_npm_client_finds_no_metadata() {
             "{astray:?}"
         );
         assert!(astray.contains(&"/register".to_owned()), "{astray:?}");
-        // Who is told the document's address finds all there is to know.
-        let document = format!("{}/.well-known/oauth-protected-resource/mcp", deployed.url);
+        // Who is told the document's address finds all there is to know, and so does one that looks below what it calls,
+        // as the official Rust client does.
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let document = client.get(document).send().await.unwrap();
-        let document: Value = document.json().await.unwrap();
-        assert_eq!(document["resource"], format!("{}/mcp", deployed.url));
-        assert_eq!(
-            document["authorization_servers"],
-            json!([authorization.issuer])
-        );
+        for path in [
+            "/.well-known/oauth-protected-resource/mcp",
+            "/mcp/.well-known/oauth-protected-resource",
+        ] {
+            let document = client.get(format!("{}{path}", deployed.url)).send().await;
+            let document: Value = document.unwrap().json().await.unwrap();
+            assert_eq!(document["resource"], format!("{}/mcp", deployed.url));
+            assert_eq!(
+                document["authorization_servers"],
+                json!([authorization.issuer])
+            );
+        }
     });
 }

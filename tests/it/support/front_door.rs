@@ -248,8 +248,9 @@ impl FrontDoor {
         }
     }
 
-    /// How this front door renames `WWW-Authenticate` on its way to the client. Sources: API Gateway developer guide,
-    /// "Important notes" (REST APIs); docs/DEPLOY.md for the others.
+    /// What this front door calls `WWW-Authenticate` on its way to the client. Sources: API Gateway developer guide,
+    /// "Important notes" (REST APIs); for Function URLs, what others found in live answers. Of HTTP APIs reports differ:
+    /// here they are taken for the worse case, and the better one is a load balancer's.
     pub fn challenge(self) -> &'static str {
         match self {
             Self::AlbSingle | Self::AlbMulti => "www-authenticate",
