@@ -130,3 +130,27 @@ bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=
 	@mkdir -p target/bench
 	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
 	target/peers/bench --peers target/peers --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
+
+# What Lambda and containers run. `make package` builds for each architecture whose standard library a compiler here has.
+ARCH ?=
+$(VENV)/.package: scripts/package.txt $(VENV)/.run
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r scripts/package.txt
+	@touch $@
+
+.PHONY: package
+package: $(VENV)/.package ## Build Lambda's zips, the same bytes everywhere: make package [ARCH=arm64]
+	@$(VENV)/bin/python scripts/package.py $(TARGET) $(ARCH)
+
+# What else the host of one architecture needs for the other, and to check it: where there is Debian, as root. Nothing that
+# is installed is removed for it.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo -n )
+APT_INSTALL = DEBIAN_FRONTEND=noninteractive $(APT) -qq --yes --no-install-recommends --no-remove install
+.PHONY: package-tools
+package-tools: ## Install what `make package` needs for arm64 (Debian on x86_64), and qemu-user to run it
+	@grep -qx ID=debian /etc/os-release && $(SUDO)dpkg --add-architecture arm64 && $(APT) -qq update && \
+	    $(APT_INSTALL) rustc-web libstd-rust-web-dev:arm64 libc6:arm64 qemu-user >/dev/null \
+	    || { echo "Debian's compiler for arm64 could not be installed: please install rustc-web, libstd-rust-web-dev:arm64, libc6:arm64 and qemu-user, or use rustup target add aarch64-unknown-linux-gnu." >&2; exit 1; }
+
+.PHONY: package-check
+package-check: package ## Prove the packages: both start, planted faults are found, a build elsewhere is the same
+	@$(VENV)/bin/python scripts/package_check.py $(TARGET)
