@@ -154,3 +154,24 @@ package-tools: ## Install what `make package` needs for arm64 (Debian on x86_64)
 .PHONY: package-check
 package-check: package ## Prove the packages: both start, planted faults are found, a build elsewhere is the same
 	@$(VENV)/bin/python scripts/package_check.py $(TARGET)
+
+# The image for a container: what `make package` built, on a base without a shell (Dockerfile).
+CONTAINER_TOOL ?= $(notdir $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool)))))
+IMAGE_ARCH = $(or $(ARCH),$(patsubst aarch64,arm64,$(shell uname -m)))
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: container
+container: ## Build the container image rolecall:VERSION: make container [ARCH=arm64] [CONTAINER_TOOL=podman] [BASE=image]
+	@test -n "$(CONTAINER_TOOL)" || { echo "An image is built with docker, podman or buildah: please install one." >&2; exit 1; }
+	@$(MAKE) --no-print-directory package ARCH=$(IMAGE_ARCH)
+	$(CONTAINER_TOOL) build --platform linux/$(patsubst x86_64,amd64,$(IMAGE_ARCH)) --build-arg VERSION=$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    --tag rolecall:$(VERSION) --file Dockerfile $(TARGET)/container
+
+BUILDAH := /usr/bin/buildah
+$(BUILDAH):
+	@echo "installing buildah and runc, which build and run the image that is checked"
+	-@$(APT) -qq update && $(APT_INSTALL) buildah runc >/dev/null
+
+.PHONY: container-check
+container-check: $(BUILDAH) ## Prove the image: read-only, without capabilities, as nobody (Debian's buildah and runc, root)
+	@$(MAKE) --no-print-directory package ARCH=$(patsubst aarch64,arm64,$(shell uname -m))
+	@$(VENV)/bin/python scripts/container_check.py $(TARGET)
