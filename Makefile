@@ -164,6 +164,51 @@ $(CHECKOV)/.installed: tests/deploy/checkov.txt
 checkov: $(CHECKOV)/.installed ## Ask checkov what it thinks of the plans that `make deploy-local` left
 	@$(PYTHON) tests/deploy/checkov_plans.py $(CHECKOV)/bin/checkov target/deploy/plans
 
+# What Lambda and containers run. `make package` builds for each architecture whose standard library a compiler here has.
+ARCH ?=
+$(VENV)/.package: scripts/package.txt $(VENV)/.run
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r scripts/package.txt
+	@touch $@
+
+.PHONY: package
+package: $(VENV)/.package ## Build Lambda's zips, the same bytes everywhere: make package [ARCH=arm64]
+	@$(VENV)/bin/python scripts/package.py $(TARGET) $(ARCH)
+
+# What else the host of one architecture needs for the other, and to check it: where there is Debian, as root. Nothing that
+# is installed is removed for it.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo -n )
+APT_INSTALL = DEBIAN_FRONTEND=noninteractive $(APT) -qq --yes --no-install-recommends --no-remove install
+.PHONY: package-tools
+package-tools: ## Install what `make package` needs for arm64 (Debian on x86_64), and qemu-user to run it
+	@grep -qx ID=debian /etc/os-release && $(SUDO)dpkg --add-architecture arm64 && $(APT) -qq update && \
+	    $(APT_INSTALL) rustc-web libstd-rust-web-dev:arm64 libc6:arm64 qemu-user >/dev/null \
+	    || { echo "Debian's compiler for arm64 could not be installed: please install rustc-web, libstd-rust-web-dev:arm64, libc6:arm64 and qemu-user, or use rustup target add aarch64-unknown-linux-gnu." >&2; exit 1; }
+
+.PHONY: package-check
+package-check: package ## Prove the packages: both start, planted faults are found, a build elsewhere is the same
+	@$(VENV)/bin/python scripts/package_check.py $(TARGET)
+
+# The image for a container: what `make package` built, on a base without a shell (Dockerfile).
+CONTAINER_TOOL ?= $(notdir $(firstword $(foreach tool,docker podman buildah,$(shell command -v $(tool)))))
+IMAGE_ARCH = $(or $(ARCH),$(patsubst aarch64,arm64,$(shell uname -m)))
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: container
+container: ## Build the container image rolecall:VERSION: make container [ARCH=arm64] [CONTAINER_TOOL=podman] [BASE=image]
+	@test -n "$(CONTAINER_TOOL)" || { echo "An image is built with docker, podman or buildah: please install one." >&2; exit 1; }
+	@$(MAKE) --no-print-directory package ARCH=$(IMAGE_ARCH)
+	$(CONTAINER_TOOL) build --platform linux/$(patsubst x86_64,amd64,$(IMAGE_ARCH)) --build-arg VERSION=$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    --tag rolecall:$(VERSION) --file Dockerfile $(TARGET)/container
+
+BUILDAH := /usr/bin/buildah
+$(BUILDAH):
+	@echo "installing buildah and runc, which build and run the image that is checked"
+	-@$(APT) -qq update && $(APT_INSTALL) buildah runc >/dev/null
+
+.PHONY: container-check
+container-check: $(BUILDAH) ## Prove the image: read-only, without capabilities, as nobody (Debian's buildah and runc, root)
+	@$(MAKE) --no-print-directory package ARCH=$(patsubst aarch64,arm64,$(shell uname -m))
+	@$(VENV)/bin/python scripts/container_check.py $(TARGET)
+
 # It needs Terraform, and Node for the CDK. No AWS is asked.
 .PHONY: parity
 parity: $(DEPLOY)/.installed ## Prove that Terraform, CDK and CloudFormation define the same stack, and refuse the same input

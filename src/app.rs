@@ -12,7 +12,7 @@ use crate::{
     auth::{Authenticator, LoadSecret, RoleChoices},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, HeaderMode, IssuerSection, Process, Reach},
+    config::{Config, HeaderMode, InvokeMode, IssuerSection, Process, Reach},
     door::{self, HostPolicy, Services, Transport},
     egress::Egress,
     mcp::{Edge, Registry, RegistryError, ToolScopes},
@@ -189,9 +189,10 @@ impl App {
     }
 
     /// Answers Lambda events until the runtime ends.
-    pub async fn serve_lambda(&self) -> Result<(), lambda_runtime::Error> {
+    pub async fn serve_lambda(&self, mode: InvokeMode) -> Result<(), lambda_runtime::Error> {
         let hosts = HostPolicy::front_door(&self.services.server);
-        let router: Router = door::router(Arc::clone(&self.services), Transport::Lambda, hosts);
+        let transport = Transport::Lambda(mode);
+        let router: Router = door::router(Arc::clone(&self.services), transport, hosts);
         let base = self
             .services
             .server
@@ -199,7 +200,7 @@ impl App {
             .as_ref()
             .map(|url| url.path().to_owned())
             .unwrap_or_default();
-        door::serve_lambda(router, base, self.services.clock).await
+        door::serve_lambda(router, base, self.services.clock, mode).await
     }
 
     /// Serves standard input and output until the input ends.

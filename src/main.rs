@@ -157,7 +157,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             let app = App::new(&config, &process, Authentication::Required)?;
             block_on(Threads::of_function(&process), async {
                 tokio::select! {
-                    served = app.serve_lambda() => {
+                    served = app.serve_lambda(process.invoke_mode) => {
                         served.map_err(|error| Failure::Other(error.to_string()))
                     }
                     // Lambda ends an instance between events: there is nothing to finish.

@@ -105,6 +105,8 @@ fuzz_target!(|data: &[u8]| {
     let delivery = Delivery {
         streams: false,
         max_bytes: 1 << 20,
+        escaped: true,
+        until: None,
     };
     let answered = Arc::clone(&EDGE).answer(Arc::new(context), incoming, delivery);
     match RUNTIME.block_on(answered) {

@@ -23,7 +23,7 @@ use std::path::Path;
 pub use auth::{AuthSection, IssuerSection, MIN_HS256_BYTES};
 pub use fetch_url::{FetchUrl, FetchUrlError};
 pub use judge::{AlbSection, IntrospectionSection, Judge, JwksSetting};
-pub use process::{Lambda, Process};
+pub use process::{InvokeMode, Lambda, Process};
 pub use reach::Reach;
 pub use read::{Mistake, Mistakes};
 pub use roles::{
@@ -65,18 +65,19 @@ pub struct Config {
 
 impl Config {
     /// Reads the file at `path`, else what `ROLECALL_CONFIG` names or holds, else an empty document: for a process that
-    /// `reach` can reach.
+    /// `reach` can reach. A mistake in the other variables of `process` is one here too.
     pub fn load(path: Option<&Path>, process: &Process, reach: Reach) -> Result<Self, Mistakes> {
-        let text = match (path, process.config.as_deref().map(str::trim)) {
-            (Some(path), _) => read_file(path, &path.display())?,
-            (None, Some(json)) if json.starts_with('{') => json.to_owned(),
-            // What was meant as JSON, and is none, may hold a secret: it is not repeated.
-            (None, Some(path)) => {
-                read_file(Path::new(path), &"the file that ROLECALL_CONFIG names")?
+        let read = document(path, process)
+            .and_then(|text| Self::parse_for(reach, &text, &process::variable));
+        let mut mistakes = process.mistakes.clone();
+        match read {
+            Ok(config) if mistakes.is_empty() => Ok(config),
+            Ok(_) => Err(mistakes),
+            Err(more) => {
+                mistakes.append(more);
+                Err(mistakes)
             }
-            (None, None) => "{}".to_owned(),
-        };
-        Self::parse_for(reach, &text, &process::variable)
+        }
     }
 
     /// Reads a document for a process of this machine, looking variables up with `lookup`.
@@ -159,6 +160,17 @@ impl Config {
         let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+/// The text of the configuration.
+fn document(path: Option<&Path>, process: &Process) -> Result<String, Mistakes> {
+    match (path, process.config.as_deref().map(str::trim)) {
+        (Some(path), _) => read_file(path, &path.display()),
+        (None, Some(json)) if json.starts_with('{') => Ok(json.to_owned()),
+        // What was meant as JSON, and is none, may hold a secret: it is not repeated.
+        (None, Some(path)) => read_file(Path::new(path), &"the file that ROLECALL_CONFIG names"),
+        (None, None) => Ok("{}".to_owned()),
     }
 }
 

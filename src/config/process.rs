@@ -1,6 +1,10 @@
 //! What the process was started with: the only reads of the environment.
 //!
-//! In come environment variables; out go values. Nothing is written.
+//! In come environment variables; out go values, and what is wrong with them. Nothing is written.
+
+use super::read::Mistakes;
+
+const INVOKE_MODE: &str = "ROLECALL_INVOKE_MODE";
 
 /// The environment of this process, as far as Rolecall reads it. The AWS SDK reads its own `AWS_*` variables.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +13,30 @@ pub struct Process {
     pub config: Option<String>,
     /// Present inside AWS Lambda, or in something that serves its Runtime API.
     pub lambda: Option<Lambda>,
+    /// `ROLECALL_INVOKE_MODE`: `BUFFERED`, also where it is unset, or `RESPONSE_STREAM`.
+    pub invoke_mode: InvokeMode,
+    /// What is wrong with these variables; the configuration reports it with its own mistakes.
+    pub(super) mistakes: Mistakes,
+}
+
+/// How the front door calls a function: AWS's own words. An event does not say it (docs/decisions/0006).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InvokeMode {
+    /// It reads an answer whole.
+    #[default]
+    Buffered,
+    /// It passes an answer on as it comes.
+    ResponseStream,
+}
+
+impl InvokeMode {
+    fn read(word: &str) -> Option<Self> {
+        match word {
+            "BUFFERED" => Some(Self::Buffered),
+            "RESPONSE_STREAM" => Some(Self::ResponseStream),
+            _ => None,
+        }
+    }
 }
 
 /// What AWS Lambda says about the function. Source: Lambda developer guide, "Defined runtime environment variables".
@@ -29,9 +57,19 @@ impl Process {
                 .and_then(|number| number.parse().ok())
                 .unwrap_or(1),
         });
+        let mut mistakes = Mistakes::default();
+        let invoke_mode = match variable(INVOKE_MODE).filter(|word| !word.is_empty()) {
+            None => InvokeMode::default(),
+            Some(word) => InvokeMode::read(&word).unwrap_or_else(|| {
+                mistakes.add(INVOKE_MODE, "expected BUFFERED or RESPONSE_STREAM");
+                InvokeMode::default()
+            }),
+        };
         Self {
             config: variable("ROLECALL_CONFIG").filter(|value| !value.trim().is_empty()),
             lambda,
+            invoke_mode,
+            mistakes,
         }
     }
 }

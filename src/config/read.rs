@@ -44,6 +44,11 @@ impl Mistakes {
         })
     }
 
+    /// Takes those of `others` too.
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     /// One mistake about the document as a whole.
     pub fn whole(message: impl Into<String>) -> Self {
         Self(vec![Mistake {

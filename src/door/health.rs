@@ -28,7 +28,7 @@ pub(super) async fn handle(State(shared): State<Shared>) -> Response<Body> {
             "version": env!("CARGO_PKG_VERSION"),
             "transport": match shared.transport {
                 Transport::Http => "http",
-                Transport::Lambda => "lambda",
+                Transport::Lambda(_) => "lambda",
             },
         },
     });

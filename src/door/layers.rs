@@ -1,6 +1,6 @@
 //! The layers around every route: request id, access log, panic guard, Host, Origin.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc};
 
 use super::{
     Shared, Transport,
@@ -8,13 +8,17 @@ use super::{
     body::Held,
     error,
 };
-use crate::telemetry::Trail;
+use crate::{
+    mcp::{Refusal, RpcError},
+    telemetry::Trail,
+};
 use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderValue, Method, Response, StatusCode, header},
     middleware::Next,
 };
+use tokio::time::Instant;
 
 /// The id of a request: our own word, never the caller's.
 #[derive(Debug, Clone)]
@@ -24,9 +28,9 @@ pub(super) struct RequestId(pub(super) Arc<str>);
 #[derive(Debug, Clone)]
 pub(super) struct Streamed;
 
-/// How long a request may take: given by the door, where its caller waits no longer.
+/// When a request must be answered: given by the door, where its caller waits no longer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TimeLeft(pub(super) Duration);
+pub(super) struct Deadline(pub(super) Instant);
 
 /// Gives the request its trail, and logs it once when it is over, however it ends.
 pub(super) async fn log(
@@ -47,7 +51,7 @@ pub(super) async fn log(
         path: known_path(request.uri().path()),
         given_up: match shared.transport {
             Transport::Http => "client_gone",
-            Transport::Lambda => "out_of_time",
+            Transport::Lambda(_) => "out_of_time",
         },
     };
     let mut line = AccessLine::new(Arc::clone(&id.0), trail, Some(http));
@@ -84,14 +88,14 @@ fn known_path(path: &str) -> &'static str {
         .unwrap_or("(other)")
 }
 
-/// Gives up a request whose time is over.
+/// Gives up a request whose time is over. What is a stream by then ends itself: `Delivery::until`.
 pub(super) async fn end_in_time(request: Request, next: Next) -> Response<Body> {
-    let Some(TimeLeft(left)) = request.extensions().get().copied() else {
+    let Some(Deadline(until)) = request.extensions().get().copied() else {
         return next.run(request).await;
     };
     let trail = request.extensions().get::<Arc<Trail>>().cloned();
     let id = request.extensions().get::<RequestId>().cloned();
-    if let Ok(response) = tokio::time::timeout(left, next.run(request)).await {
+    if let Ok(response) = tokio::time::timeout_at(until, next.run(request)).await {
         return response;
     }
     if let Some(trail) = trail {
@@ -101,10 +105,8 @@ pub(super) async fn end_in_time(request: Request, next: Next) -> Response<Body> 
         request_id = id.as_ref().map(|id| &*id.0),
         "the function's time is up"
     );
-    error::refused(
-        StatusCode::GATEWAY_TIMEOUT,
-        "The function's time is up. Ask for less at once, or have its timeout raised.",
-    )
+    let error = RpcError::out_of_time();
+    error::json(error.status, Refusal::nameless(error).to_bytes().into())
 }
 
 /// Answers for a handler that panicked. The instance lives on.

@@ -12,8 +12,8 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 
 use super::{
-    ARRIVAL, Services, Shared, Transport, error,
-    layers::{RequestId, Streamed},
+    ARRIVAL, Services, Shared, error,
+    layers::{Deadline, RequestId, Streamed},
 };
 use crate::{
     auth::{AuthError, SignedRequest},
@@ -24,7 +24,11 @@ use crate::{
 
 /// How large an answer may be: given by the door, where it has a bound.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AnswerLimit(pub(super) usize);
+pub(super) struct AnswerLimit {
+    pub(super) bytes: usize,
+    /// Whether the answer goes inside a JSON document.
+    pub(super) escaped: bool,
+}
 
 pub(super) async fn handle(State(shared): State<Shared>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
@@ -61,12 +65,12 @@ async fn answer(
             return Err(error::json(refusal.error.status, refusal.to_bytes().into()));
         }
     };
+    let limit = parts.extensions.get::<AnswerLimit>();
     let delivery = Delivery {
-        streams: shared.transport == Transport::Http && accepts.events,
-        max_bytes: parts
-            .extensions
-            .get::<AnswerLimit>()
-            .map_or(usize::MAX, |limit| limit.0),
+        streams: shared.transport.streams() && accepts.events,
+        max_bytes: limit.map_or(usize::MAX, |limit| limit.bytes),
+        escaped: limit.is_some_and(|limit| limit.escaped),
+        until: parts.extensions.get::<Deadline>().map(|until| until.0),
     };
     let reply = Arc::clone(&services.edge)
         .answer(context, incoming, delivery)

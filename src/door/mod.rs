@@ -33,7 +33,11 @@ pub use stdio::serve as serve_stdio;
 pub use tcp::serve as serve_tcp;
 
 use crate::{
-    auth::Authenticator, aws::Aws, clock::Clock, config::ServerSection, mcp::Edge,
+    auth::Authenticator,
+    aws::Aws,
+    clock::Clock,
+    config::{InvokeMode, ServerSection},
+    mcp::Edge,
     telemetry::Metrics,
 };
 use origin::OriginPolicy;
@@ -68,8 +72,14 @@ pub struct Services {
 pub enum Transport {
     /// Over TCP: answers can be streams.
     Http,
-    /// As Lambda events: an answer is whole, and bounded by its front door.
-    Lambda,
+    /// As Lambda events: an answer is read as the front door calls the function, and bounded by it.
+    Lambda(InvokeMode),
+}
+
+impl Transport {
+    fn streams(self) -> bool {
+        self != Self::Lambda(InvokeMode::Buffered)
+    }
 }
 
 #[derive(Clone)]
@@ -105,6 +115,11 @@ pub fn router(services: Arc<Services>, transport: Transport, hosts: HostPolicy) 
         )
         .route(
             "/.well-known/oauth-protected-resource/mcp",
+            routing::get(metadata::handle),
+        )
+        // Where the official Rust client looks too: below a stage, the one guess that a front door passes on.
+        .route(
+            "/mcp/.well-known/oauth-protected-resource",
             routing::get(metadata::handle),
         );
     // Behind a stage or a base path, clients and health checks may use either form.

@@ -81,6 +81,8 @@ where
             let delivery = Delivery {
                 streams: true,
                 max_bytes: usize::MAX,
+                escaped: false,
+                until: None,
             };
             let reply = edge.answer(context, incoming, delivery).await;
             log.answered(None);

@@ -113,6 +113,15 @@ impl RpcError {
         Self::new(-32000, StatusCode::OK, message)
     }
 
+    /// The time that the way back leaves is over.
+    pub fn out_of_time() -> Self {
+        Self::new(
+            -32000,
+            StatusCode::GATEWAY_TIMEOUT,
+            "The function's time is up. Ask for less at once, or have its timeout raised.",
+        )
+    }
+
     /// The caller gave the request up; nobody waits for this answer.
     pub(super) fn cancelled() -> Self {
         Self::new(-32800, StatusCode::OK, "The client cancelled this request.")

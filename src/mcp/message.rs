@@ -76,6 +76,14 @@ impl Id {
 }
 
 impl Message {
+    /// The id of a request.
+    pub(super) fn id(&self) -> Option<&Id> {
+        match &self.kind {
+            Kind::Request { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// The token of a request that asks for progress, as it came.
     pub fn progress_token(&self) -> Option<Id> {
         match &self.kind {

@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 pub use envelope::{LEGACY_VERSIONS, MODERN_VERSION, Wire};
 pub use error::RpcError;
@@ -61,6 +61,10 @@ pub struct Delivery {
     pub streams: bool,
     /// The largest answer, in bytes.
     pub max_bytes: usize,
+    /// Whether it is carried inside a JSON string, where a quote takes two bytes.
+    pub escaped: bool,
+    /// When an answer must be on its way; what is a stream by then ends with an error.
+    pub until: Option<Instant>,
 }
 
 /// The edge: one for a process.
@@ -107,18 +111,16 @@ impl Edge {
         delivery: Delivery,
     ) -> Reply {
         match incoming {
-            Incoming::Batch(messages) => {
-                self.answer_batch(&context, messages, delivery.max_bytes)
-                    .await
-            }
+            Incoming::Batch(messages) => self.answer_batch(&context, messages, delivery).await,
             Incoming::One(message) => match message.progress_token() {
                 Some(token) if delivery.streams => {
-                    self.answer_with_progress(context, token, message).await
+                    self.answer_with_progress(context, token, message, delivery)
+                        .await
                 }
                 _ => {
                     let body = self.respond(&context, message, Progress::ignored()).await;
                     body.map_or(Reply::Accepted, |body| {
-                        Reply::from(body.fitted(delivery.max_bytes))
+                        Reply::from(body.fitted(delivery.max_bytes, delivery.escaped))
                     })
                 }
             },
@@ -129,7 +131,7 @@ impl Edge {
         &self,
         context: &Arc<RuntimeContext>,
         messages: Vec<Result<Message, Refusal>>,
-        max_bytes: usize,
+        delivery: Delivery,
     ) -> Reply {
         let answers = messages.into_iter().map(|message| async {
             match message {
@@ -140,10 +142,10 @@ impl Edge {
         // In order, and only so many at once: each may hold a large answer.
         let answers = futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE);
         let answers: Vec<Body> = answers.filter_map(std::future::ready).collect().await;
-        let share = max_bytes / answers.len().max(1);
+        let share = delivery.max_bytes / answers.len().max(1);
         let answers: Vec<Body> = answers
             .into_iter()
-            .map(|answer| answer.fitted(share))
+            .map(|answer| answer.fitted(share, delivery.escaped))
             .collect();
         if answers.is_empty() {
             Reply::Accepted
@@ -157,20 +159,46 @@ impl Edge {
         context: Arc<RuntimeContext>,
         token: Id,
         message: Message,
+        delivery: Delivery,
     ) -> Reply {
         let (sender, reports) = mpsc::channel(PROGRESS_BUFFER);
         let edge = Arc::clone(&self);
-        let work = async move { edge.respond(&context, message, Progress::new(sender)).await };
+        let work = async move {
+            let id = message.id().cloned();
+            let work = edge.respond(&context, message, Progress::new(sender));
+            let Some(until) = delivery.until else {
+                return work.await;
+            };
+            if let Ok(body) = tokio::time::timeout_at(until, work).await {
+                return body;
+            }
+            context.trail().note_outcome("out_of_time");
+            let request_id = &**context.request_id();
+            tracing::warn!(request_id, "the function's time is up");
+            let error = RpcError::out_of_time();
+            Some(Body::refused(&Refusal { id, error }))
+        };
         let mut steps = steps(work, reports);
+        let Delivery {
+            max_bytes, escaped, ..
+        } = delivery;
         match steps.next().await {
-            Some(Step::Answer(Some(body))) => Reply::from(body),
+            Some(Step::Answer(Some(body))) => Reply::from(body.fitted(max_bytes, escaped)),
             Some(Step::Answer(None)) | None => Reply::Accepted,
             Some(report) => {
                 let first = futures_util::stream::once(std::future::ready(report));
+                // Each report takes its part of what the way back carries.
+                let mut left = max_bytes;
                 let messages = first.chain(steps).filter_map(move |step| {
                     std::future::ready(match step {
-                        Step::Report(report) => Some(progress_notification(&token, &report)),
-                        Step::Answer(body) => body.and_then(Body::into_sent),
+                        Step::Report(report) => {
+                            let report = progress_notification(&token, &report);
+                            left = left.saturating_sub(report.len());
+                            Some(report)
+                        }
+                        Step::Answer(body) => {
+                            body.and_then(|body| body.fitted(left, escaped).into_sent())
+                        }
                     })
                 });
                 Reply::Stream(messages.boxed())

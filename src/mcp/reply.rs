@@ -127,19 +127,18 @@ impl Body {
         }
     }
 
-    /// The answer itself, or the error that it does not fit. Inside an event a quote takes two bytes, and it is there
-    /// that a bound matters.
-    pub(super) fn fitted(self, max_bytes: usize) -> Self {
+    /// The answer itself, or the error that it does not fit. Where it is `escaped`, a quote takes two bytes.
+    pub(super) fn fitted(self, max_bytes: usize, escaped: bool) -> Self {
         // Most answers are far below it, however much is escaped.
         if self.json.len().saturating_mul(2) <= max_bytes {
             return self;
         }
-        let escapes = self
-            .json
-            .iter()
-            .filter(|byte| matches!(byte, b'"' | b'\\'))
-            .count();
-        if self.json.len() + escapes <= max_bytes {
+        let quotes = || {
+            let bytes = self.json.iter();
+            bytes.filter(|byte| matches!(byte, b'"' | b'\\')).count()
+        };
+        let size = self.json.len() + if escaped { quotes() } else { 0 };
+        if size <= max_bytes {
             return self;
         }
         Self::refused(&Refusal {

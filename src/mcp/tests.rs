@@ -42,21 +42,27 @@ async fn call(tool: &str, meta: Value) -> Vec<Value> {
 }
 
 async fn call_at(edge: Arc<Edge>, tool: &str, meta: Value) -> Vec<Value> {
+    let wide = Delivery {
+        streams: true,
+        max_bytes: usize::MAX,
+        escaped: false,
+        until: None,
+    };
+    let messages = delivered(edge, tool, meta, wide).await;
+    let read = |message: &Bytes| serde_json::from_slice(message).unwrap();
+    messages.iter().map(read).collect()
+}
+
+async fn delivered(edge: Arc<Edge>, tool: &str, meta: Value, delivery: Delivery) -> Vec<Bytes> {
     let params = json!({ "name": tool, "arguments": {}, "_meta": meta });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     let incoming = edge.receive(Wire::Stdio, &body.to_string().into()).unwrap();
     let context = Arc::new(RuntimeContext::stdio("test".into(), Arc::default()));
-    let delivery = Delivery {
-        streams: true,
-        max_bytes: usize::MAX,
-    };
-    let messages = match edge.answer(context, incoming, delivery).await {
+    match edge.answer(context, incoming, delivery).await {
         Reply::Json { body, .. } | Reply::InsufficientScope { body, .. } => vec![body],
         Reply::Stream(messages) => messages.collect().await,
         Reply::Accepted | Reply::Cancelled(_) => Vec::new(),
-    };
-    let read = |message: &Bytes| serde_json::from_slice(message).unwrap();
-    messages.iter().map(read).collect()
+    }
 }
 
 #[tokio::test]
@@ -131,6 +137,33 @@ async fn a_tool_is_not_called_by_a_client_without_the_capabilities_it_needs() {
     // -32021 is unknown to the older revisions: their clients get a result to read.
     let answer = &call("demanding", json!({})).await[0];
     assert_eq!(answer["result"]["isError"], true, "{answer}");
+}
+
+#[tokio::test]
+async fn a_stream_holds_no_more_than_the_way_back_carries() {
+    let meta = json!({ "progressToken": "p" });
+    let within = async |max_bytes: usize, escaped: bool| {
+        let delivery = Delivery {
+            streams: true,
+            max_bytes,
+            escaped,
+            until: None,
+        };
+        delivered(edge(), "hasty", meta.clone(), delivery).await
+    };
+    let whole = within(usize::MAX, false).await;
+    assert_eq!(whole.len(), 3, "two reports and the answer");
+    let size = whole.iter().map(Bytes::len).sum();
+    assert_eq!(within(size, false).await, whole);
+    for (max_bytes, escaped) in [(size - 1, false), (size, true)] {
+        let messages = within(max_bytes, escaped).await;
+        assert_eq!(messages[..2], whole[..2]);
+        let last: Value = serde_json::from_slice(&messages[2]).unwrap();
+        assert_eq!(
+            (&last["id"], &last["error"]["code"]),
+            (&json!(1), &json!(-32000))
+        );
+    }
 }
 
 #[tokio::test]

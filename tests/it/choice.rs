@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::{
-    FrontDoor, Function, Invocation, Request, Setup, claims,
+    FrontDoor, Function, Request, Setup, claims,
     fault::{Fault, Faults},
     limited,
     server::{Caller, Server},
@@ -136,10 +136,7 @@ fn on_lambda_nothing_is_kept_and_the_answer_says_what_to_send() {
         let call = async |tool: &str, arguments: Value| {
             let request = Request::legacy(tool, &arguments).bearer(&token);
             let door = FrontDoor::HttpApi;
-            match function.invoke(&door.event(&request)).await {
-                Invocation::Response(response) => door.answer(&response),
-                other => panic!("{other:?}"),
-            }
+            door.answer(&function.invoke(&door.event(&request)).await)
         };
         let choice = json!({ "role_arn": roles[1] });
         let chosen = call("assume_quilt_user_role", choice).await.content();

@@ -61,6 +61,36 @@ fn check_names_every_mistake_and_ends_with_2() {
 }
 
 #[test]
+fn an_unknown_invoke_mode_is_a_mistake_among_the_others() {
+    let ended = |command: &str, config: &str, mode: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_rolecall"));
+        let process = process.arg(command).env_clear().envs(coverage());
+        let process = process.env("ROLECALL_CONFIG", config);
+        process.env("ROLECALL_INVOKE_MODE", mode).output().unwrap()
+    };
+    for command in ["check", "serve", "lambda", "stdio"] {
+        for mode in ["response_stream", "STREAM", " BUFFERED", "hunter2"] {
+            let output = ended(command, r#"{"rules":{}}"#, mode);
+            assert_eq!(output.status.code(), Some(2), "{command} {mode}");
+            let printed = text(&output.stderr);
+            for mistake in [
+                "ROLECALL_INVOKE_MODE: expected BUFFERED or RESPONSE_STREAM",
+                "rules:",
+            ] {
+                assert!(printed.contains(mistake), "{command} {mode}: {printed}");
+            }
+            assert!(!printed.contains("hunter2"), "{printed}");
+        }
+    }
+    let output = ended("check", "{}", "hunter2");
+    assert_eq!(output.status.code(), Some(2), "the only mistake");
+    for mode in ["BUFFERED", "RESPONSE_STREAM", ""] {
+        let output = ended("check", "{}", mode);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_configuration_is_a_file_or_a_variable() {
     let folder = std::env::temp_dir().join(format!("rolecall-cli-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -5,5 +5,6 @@
 
 mod browser;
 mod flow;
+mod front_doors;
 mod program;
 mod resource;

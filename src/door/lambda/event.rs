@@ -21,8 +21,12 @@ use crate::{auth::SignedRequest, config::IamFrontDoorKind, json};
 pub(super) enum FrontDoor {
     /// API Gateway REST API: payload version 1.0. Also the form of answers to events of no known kind.
     RestApi,
-    /// API Gateway HTTP API, or a Function URL: payload version 2.0.
+    /// API Gateway HTTP API: payload version 2.0.
     HttpApi,
+    /// API Gateway HTTP API that writes payload version 1.0, and names it, which a REST API does not.
+    HttpApiV1,
+    /// A Function URL: payload version 2.0.
+    FunctionUrl,
     /// An ALB whose target group sends single values.
     AlbSingle,
     /// An ALB whose target group sends lists of values.
@@ -59,6 +63,21 @@ struct Kind {
 struct KindContext {
     elb: Option<serde::de::IgnoredAny>,
     http: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "apiId")]
+    api_id: Option<serde_json::Value>,
+    #[serde(rename = "domainName")]
+    domain_name: Option<serde_json::Value>,
+}
+
+impl KindContext {
+    /// An HTTP API writes the same members; only a Function URL's domain is named like this.
+    fn is_of_function_url(&self) -> bool {
+        let text = |member: &Option<serde_json::Value>| Some(member.as_ref()?.as_str()?.to_owned());
+        text(&self.domain_name)
+            .zip(text(&self.api_id))
+            .and_then(|(domain, api)| Some(domain.strip_prefix(&*api)?.to_owned()))
+            .is_some_and(|rest| rest.starts_with(".lambda-url.") && rest.ends_with(".on.aws"))
+    }
 }
 
 /// Payload version 2.0.
@@ -107,7 +126,6 @@ struct V2Http {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct V1 {
-    version: Option<String>,
     http_method: String,
     path: String,
     headers: Option<BTreeMap<String, String>>,
@@ -136,22 +154,25 @@ pub(super) fn parse(event: &str, base_path: &str) -> Result<Parsed, BadEvent> {
     let context = kind
         .context
         .ok_or(bad(FrontDoor::RestApi, "not an event of a known kind"))?;
-    let is_v2 = kind
-        .version
-        .as_ref()
-        .is_some_and(|version| version == "2.0");
-    let front_door = match (context.elb, context.http, kind.multi_value_headers) {
+    let is = |known: &str| {
+        kind.version
+            .as_ref()
+            .is_some_and(|version| version == known)
+    };
+    let front_door = match (&context.elb, &context.http, kind.multi_value_headers) {
         (Some(_), _, Some(_)) => FrontDoor::AlbMulti,
         (Some(_), _, None) => FrontDoor::AlbSingle,
-        (None, Some(_), _) if is_v2 => FrontDoor::HttpApi,
-        (None, None, _) if !is_v2 => FrontDoor::RestApi,
+        (None, Some(_), _) if is("2.0") && context.is_of_function_url() => FrontDoor::FunctionUrl,
+        (None, Some(_), _) if is("2.0") => FrontDoor::HttpApi,
+        (None, None, _) if kind.version.is_none() => FrontDoor::RestApi,
+        (None, None, _) if is("1.0") => FrontDoor::HttpApiV1,
         _ => return Err(bad(FrontDoor::RestApi, "not an event of a known kind")),
     };
     let request = match front_door {
-        FrontDoor::HttpApi => serde_json::from_str::<V2>(event)
+        FrontDoor::HttpApi | FrontDoor::FunctionUrl => serde_json::from_str::<V2>(event)
             .map_err(|_| "a member has the wrong type")
-            .and_then(|event| from_v2(event, base_path)),
-        FrontDoor::RestApi | FrontDoor::AlbSingle | FrontDoor::AlbMulti => {
+            .and_then(|event| from_v2(event, front_door, base_path)),
+        FrontDoor::RestApi | FrontDoor::HttpApiV1 | FrontDoor::AlbSingle | FrontDoor::AlbMulti => {
             serde_json::from_str::<V1>(event)
                 .map_err(|_| "a member has the wrong type")
                 .and_then(|event| from_v1(event, front_door, base_path))
@@ -165,7 +186,11 @@ pub(super) fn parse(event: &str, base_path: &str) -> Result<Parsed, BadEvent> {
         .map_err(|reason| bad(front_door, reason))
 }
 
-fn from_v2(event: V2, base_path: &str) -> Result<Request<Body>, &'static str> {
+fn from_v2(
+    event: V2,
+    front_door: FrontDoor,
+    base_path: &str,
+) -> Result<Request<Body>, &'static str> {
     let mut headers = HeaderMap::new();
     for (name, value) in event.headers {
         append(&mut headers, &name, &value)?;
@@ -180,20 +205,14 @@ fn from_v2(event: V2, base_path: &str) -> Result<Request<Body>, &'static str> {
     let body = body(event.body, event.is_base64_encoded)?;
     let context = event.request_context;
     let mut request = request(&context.http.method, target, headers, body)?;
-    // An HTTP API writes the same members; only a Function URL's domain is named like this.
-    let is_function_url = |api: &str, domain: &str| {
-        domain
-            .strip_prefix(api)
-            .is_some_and(|rest| rest.starts_with(".lambda-url.") && rest.ends_with(".on.aws"))
-    };
     let signer = context.authorizer.and_then(|authorizer| authorizer.iam);
-    if let (Some(api_id), Some(domain_name), Some(account_id), Some(user_arn)) = (
+    if let (true, Some(api_id), Some(domain_name), Some(account_id), Some(user_arn)) = (
+        front_door == FrontDoor::FunctionUrl,
         context.api_id,
         context.domain_name,
         context.account_id,
         signer.and_then(|signer| signer.user_arn),
-    ) && is_function_url(&api_id, &domain_name)
-    {
+    ) {
         request.extensions_mut().insert(SignedRequest {
             kind: IamFrontDoorKind::FunctionUrl,
             account_id,
@@ -235,15 +254,13 @@ fn from_v1(
         .request_context
         .stage
         .as_deref()
-        .filter(|_| front_door == FrontDoor::RestApi);
+        .filter(|_| matches!(front_door, FrontDoor::RestApi | FrontDoor::HttpApiV1));
     let target = target(&event.path, stage, base_path, None)?;
     let body = body(event.body, event.is_base64_encoded.unwrap_or_default())?;
     let mut request = request(&event.http_method, target, headers, body)?;
     let context = event.request_context;
-    // An HTTP API can write this version too, and names it; a REST API does not.
-    let is_rest_api = front_door == FrontDoor::RestApi && event.version.is_none();
     if let (true, Some(api_id), Some(domain_name), Some(account_id), Some(user_arn)) = (
-        is_rest_api,
+        front_door == FrontDoor::RestApi,
         context.api_id,
         context.domain_name,
         context.account_id,

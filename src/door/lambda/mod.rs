@@ -3,42 +3,73 @@
 //! Owns the loop with Lambda's Runtime API (by `lambda_runtime`), and the reading of events. An event is parsed into a
 //! checked form of its own before it is a request ([`event`]), so that nothing in it can panic, confuse a path, or hide
 //! a second `Authorization` header: docs/decisions/0003. A bad event is answered with 400, and the instance lives on.
+//! Answers are whole, or streams ([`stream`]), as the front door reads them: docs/decisions/0006.
 
 mod event;
 mod response;
+mod stream;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, http::StatusCode};
-use lambda_runtime::{LambdaEvent, service_fn};
+use axum::{
+    Router,
+    body::Body,
+    http::{Response, StatusCode},
+};
+use lambda_runtime::{Context, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tower::ServiceExt;
+use tokio::time::Instant;
+use tower::{ServiceExt, layer::layer_fn};
 
 use super::{
     error,
-    layers::{RequestId, TimeLeft},
+    layers::{Deadline, RequestId},
     mcp::AnswerLimit,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, config::InvokeMode};
 use event::{BadEvent, FrontDoor, Parsed};
 use response::LambdaResponse;
 
 /// How long before the function's own timeout a request is given up, so that its caller gets an answer at all.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Answers events with `router` until the runtime ends.
+/// Answers events with `router` until the runtime ends, in the way that `mode` says the front door reads.
 pub async fn serve(
     router: Router,
     base_path: String,
     clock: Clock,
+    mode: InvokeMode,
 ) -> Result<(), lambda_runtime::Error> {
-    let base_path: Arc<str> = base_path.into();
-    let handler = service_fn(move |event: LambdaEvent<Payload>| {
-        let (router, base_path) = (router.clone(), Arc::clone(&base_path));
-        async move { Ok::<_, Infallible>(answer(router, &base_path, clock, &event).await) }
+    let door = Arc::new(Door {
+        router,
+        base_path,
+        clock,
+        mode,
     });
-    lambda_runtime::run_concurrent(handler).await
+    let whole = {
+        let door = Arc::clone(&door);
+        service_fn(move |event: LambdaEvent<Payload>| {
+            let door = Arc::clone(&door);
+            async move { Ok::<_, Infallible>(door.answer_whole(&event).await) }
+        })
+    };
+    match mode {
+        InvokeMode::Buffered => lambda_runtime::run_concurrent(whole).await,
+        InvokeMode::ResponseStream => {
+            let client = Arc::new(stream::client());
+            let streaming = service_fn(move |invocation: LambdaInvocation| {
+                let (door, client) = (Arc::clone(&door), Arc::clone(&client));
+                async move {
+                    let answer = door.answer_streaming(&invocation).await?;
+                    stream::send(&client, &invocation, answer).await
+                }
+            });
+            // The runtime asks for events as ever; this takes the place of what would answer them whole.
+            let runtime = Runtime::new(whole).layer(layer_fn(|_| streaming.clone()));
+            runtime.run_concurrent().await
+        }
+    }
 }
 
 /// An event's text; `None` if it is not JSON, which the runtime would answer for us, and not with 400.
@@ -56,33 +87,71 @@ impl Payload {
     }
 }
 
-async fn answer(
+/// What answers events.
+struct Door {
     router: Router,
-    base_path: &str,
+    base_path: String,
     clock: Clock,
-    event: &LambdaEvent<Payload>,
-) -> LambdaResponse {
-    let Parsed {
-        front_door,
-        mut request,
-    } = match event::parse(event.payload.text(), base_path) {
-        Ok(parsed) => parsed,
-        Err(BadEvent { front_door, reason }) => {
-            tracing::warn!(request_id = event.context.request_id, reason, "bad event");
-            let response = error::plain(StatusCode::BAD_REQUEST, "The request is malformed.");
-            return LambdaResponse::write(front_door, response).await;
+    mode: InvokeMode,
+}
+
+impl Door {
+    async fn answer_whole(&self, event: &LambdaEvent<Payload>) -> LambdaResponse {
+        let (front_door, response) = self.answer(event.payload.text(), &event.context).await;
+        LambdaResponse::write(front_door, response).await
+    }
+
+    async fn answer_streaming(
+        &self,
+        invocation: &LambdaInvocation,
+    ) -> Result<stream::Answer, serde_json::Error> {
+        let event = std::str::from_utf8(&invocation.body).unwrap_or_default();
+        let (front_door, response) = self.answer(event, &invocation.context).await;
+        if front_door.streams() {
+            return Ok(stream::Answer::Streamed(front_door, response));
         }
-    };
-    request
-        .extensions_mut()
-        .insert(RequestId(event.context.request_id.as_str().into()));
-    request
-        .extensions_mut()
-        .insert(AnswerLimit(front_door.max_answer()));
-    let left = time_left(event.context.deadline, clock.unix_millis());
-    request.extensions_mut().insert(TimeLeft(left));
-    let Ok(response) = router.oneshot(request).await;
-    LambdaResponse::write(front_door, response.map(Body::new)).await
+        let response = LambdaResponse::write(front_door, response).await;
+        serde_json::to_vec(&response).map(stream::Answer::Whole)
+    }
+
+    async fn answer(&self, event: &str, context: &Context) -> (FrontDoor, Response<Body>) {
+        let request_id = context.request_id.as_str();
+        let parsed = event::parse(event, &self.base_path);
+        let front_door = match &parsed {
+            Ok(Parsed { front_door, .. }) | Err(BadEvent { front_door, .. }) => *front_door,
+        };
+        if self.mode == InvokeMode::ResponseStream && !front_door.streams() {
+            tracing::error!(
+                request_id,
+                ?front_door,
+                "this front door does not read streams: ROLECALL_INVOKE_MODE must be BUFFERED"
+            );
+            return (front_door, misconfigured());
+        }
+        let mut request = match parsed {
+            Ok(parsed) => parsed.request,
+            Err(BadEvent { reason, .. }) => {
+                tracing::warn!(request_id, reason, "bad event");
+                let response = error::plain(StatusCode::BAD_REQUEST, "The request is malformed.");
+                return (front_door, response);
+            }
+        };
+        let extensions = request.extensions_mut();
+        extensions.insert(RequestId(request_id.into()));
+        extensions.insert(front_door.answer_limit(self.mode));
+        let left = time_left(context.deadline, self.clock.unix_millis());
+        extensions.insert(Deadline(Instant::now() + left));
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        (front_door, response.map(Body::new))
+    }
+}
+
+/// An answer that a front door can read, to whoever would otherwise get one that looks like a success, or like none.
+fn misconfigured() -> Response<Body> {
+    error::plain(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "This function is set to answer in streams, which its front door does not read. Its operator must set ROLECALL_INVOKE_MODE to BUFFERED.",
+    )
 }
 
 /// An event as a request, or why it is none, for the fuzzer.
@@ -102,12 +171,29 @@ fn time_left(deadline: u64, now: u64) -> Duration {
 }
 
 impl FrontDoor {
-    /// The largest answer that this front door passes on, in bytes, with room for headers and the event around it.
-    /// Source: Lambda quotas (6 MB); ELB user guide, "Lambda functions as targets" (1 MB).
-    fn max_answer(self) -> usize {
-        match self {
+    /// Whether it can call a function for a streamed answer.
+    fn streams(self) -> bool {
+        matches!(self, Self::RestApi | Self::FunctionUrl)
+    }
+
+    /// The largest answer that this front door passes on, with room for headers and what is around it.
+    /// Source: Lambda quotas (6 MB; streamed, 200 MB); ELB user guide, "Lambda functions as targets" (1 MB).
+    fn answer_limit(self, mode: InvokeMode) -> AnswerLimit {
+        if mode == InvokeMode::ResponseStream {
+            return AnswerLimit {
+                bytes: 200_000_000 - 65_536,
+                escaped: false,
+            };
+        }
+        let bytes = match self {
             Self::AlbSingle | Self::AlbMulti => 1_000_000 - 16_384,
-            Self::RestApi | Self::HttpApi => 6_000_000 - 65_536,
+            Self::RestApi | Self::HttpApi | Self::HttpApiV1 | Self::FunctionUrl => {
+                6_000_000 - 65_536
+            }
+        };
+        AnswerLimit {
+            bytes,
+            escaped: true,
         }
     }
 }

@@ -21,6 +21,8 @@ import hcl2
 from . import kinds
 
 SECONDS = 120
+# The oldest that the modules take: what it knows, newer ones know.
+PROVIDER_VERSION = "5.100.0"
 META = {"count", "for_each", "depends_on", "lifecycle", "provider", "dynamic", "__is_block__", "__comments__"}
 
 
@@ -178,7 +180,8 @@ def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> 
 
 def main_file(calls: dict[str, Call], numbered: dict[str, str], copies: dict[Path, str]) -> Iterator[str]:
     """A configuration that calls each module and passes its outputs on."""
-    yield 'terraform {\n  required_providers {\n    aws = {\n      source = "hashicorp/aws"\n    }\n  }\n}'
+    aws = hcl({"source": "hashicorp/aws", "version": PROVIDER_VERSION})
+    yield f"terraform {{\n  required_providers {{\n    aws = {aws}\n  }}\n}}"
     for call, name in numbered.items():
         yield f'module "{call}" {{\n  source = "./{copies[calls[name].module]}"'
         yield from (f"  {key} = {hcl(value)}" for key, value in calls[name].inputs.items())

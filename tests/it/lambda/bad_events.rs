@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{answered, expect_whoami, send, token};
-use crate::support::{FrontDoor, Function, Invocation, Request, Setup, limited};
+use super::{answered, each_mode, expect_whoami, send, token};
+use crate::support::{FrontDoor, Function, Invocation, Request, Setup};
 
 const TIME: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,9 @@ fn with(door: FrontDoor, pointer: &str, value: impl Into<Value>) -> String {
 /// The status that an event is answered with, in whatever form.
 async fn status(function: &Function, event: &str) -> u64 {
     match function.invoke_raw(event, TIME).await {
-        Invocation::Response(response) => response["statusCode"].as_u64().unwrap(),
+        Invocation::Response(head) | Invocation::Streamed { prelude: head, .. } => {
+            head["statusCode"].as_u64().unwrap()
+        }
         other => panic!("{event}: {other:?}"),
     }
 }
@@ -48,8 +50,8 @@ fn with_header(door: FrontDoor, name: &str, value: &str) -> String {
 
 #[test]
 fn events_of_no_known_kind() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
         let bus = json!({
             "version": "0",
             "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -98,15 +100,16 @@ fn events_of_no_known_kind() {
             expect_bad(&mut function, FrontDoor::RestApi, text.as_str(), &text).await;
         }
         // The members of an event in a row, as a reader of structures might take them.
-        let row = json!(["2.0", [null, {}], null]).to_string();
-        expect_bad(&mut function, FrontDoor::HttpApi, row.as_str(), &row).await;
+        let context = json!([null, {}, "a", "a.lambda-url.us-east-1.on.aws"]);
+        let row = json!(["2.0", context, null]).to_string();
+        expect_bad(&mut function, FrontDoor::FunctionUrl, row.as_str(), &row).await;
     });
 }
 
 #[test]
 fn events_that_are_not_strict_json() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
         // What is not JSON at all cannot tell what it came through.
         let door = FrontDoor::RestApi;
         for bytes in [
@@ -156,9 +159,9 @@ fn events_that_are_not_strict_json() {
 
 #[test]
 fn members_of_a_wrong_type() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
-        for door in FrontDoor::ALL {
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
+        for &door in mode.doors() {
             let event = door.event(&good());
             let mut members = vec![
                 door.path().to_owned(),
@@ -208,9 +211,9 @@ fn members_of_a_wrong_type() {
 
 #[test]
 fn malformed_headers() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
-        for door in FrontDoor::ALL {
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
+        for &door in mode.doors() {
             for name in ["", "Bad Name", "a:b", "(x)", "é", "x\r\ny", "x\0"] {
                 expect_bad(&mut function, door, with_header(door, name, "v"), name).await;
             }
@@ -242,9 +245,9 @@ fn malformed_headers() {
 
 #[test]
 fn hosts_never_change_where_a_request_goes() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
-        for door in FrontDoor::ALL {
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
+        for &door in mode.doors() {
             for host in [
                 "a b",
                 "h:99999",
@@ -290,8 +293,8 @@ fn hosts_never_change_where_a_request_goes() {
             function.assert_alive();
         }
         let setup = Setup::new().with("/server/allowedHosts", json!(["mcp.example.com"]));
-        let named = Function::start(setup).await;
-        for door in FrontDoor::ALL {
+        let named = mode.start(setup).await;
+        for &door in mode.doors() {
             expect_whoami(&named, door, "alice").await;
             let elsewhere = good().replace("Host", "other.example.com");
             assert_eq!(send(&named, door, &elsewhere).await.status, 421, "{door:?}");
@@ -301,10 +304,10 @@ fn hosts_never_change_where_a_request_goes() {
 
 #[test]
 fn malformed_paths_queries_and_methods() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
         let long = format!("/mcp{}", "a".repeat(70_000));
-        for door in FrontDoor::ALL {
+        for &door in mode.doors() {
             for path in [
                 "",
                 "mcp",
@@ -335,7 +338,9 @@ fn malformed_paths_queries_and_methods() {
                 assert_eq!(answer.header("allow"), Some("POST"), "{door:?} {method}");
             }
         }
-        for door in [FrontDoor::HttpApi, FrontDoor::FunctionUrl] {
+        let with_query = [FrontDoor::HttpApi, FrontDoor::FunctionUrl];
+        let read = |door: &FrontDoor| mode.doors().contains(door);
+        for door in with_query.into_iter().filter(read) {
             for query in ["a b", "\0", "x\r\ny"] {
                 let event = with(door, "/rawQueryString", query);
                 expect_bad(&mut function, door, event, query).await;
@@ -356,9 +361,9 @@ fn malformed_paths_queries_and_methods() {
 
 #[test]
 fn bodies_that_are_not_base64() {
-    limited(async {
-        let mut function = Function::start(Setup::new()).await;
-        for door in FrontDoor::ALL {
+    each_mode(async |mode| {
+        let mut function = mode.start(Setup::new()).await;
+        for &door in mode.doors() {
             for body in ["%%%", "a", "YQ", "YQ=", "Y Q==", "YQ==\n", "_-8=", "{}"] {
                 let mut event = door.event(&good().base64());
                 event["body"] = body.into();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{answered, send, token};
+use super::{answered, each_mode, send, token};
 use crate::support::{
     FrontDoor, Function, Issuer, Request, Setup, claims, issuer::CLIENT, kept_alive::KeptAlive,
-    limited, token::now, world,
+    token::now, world,
 };
 
 const DOOR: FrontDoor = FrontDoor::FunctionUrl;
@@ -36,12 +36,12 @@ async fn wake(function: &Function, request: &Request) -> super::Answer {
 
 #[test]
 fn instances_that_are_frozen_between_calls_and_amid_them_answer_each_caller_for_itself() {
-    limited(async {
+    each_mode(async |mode| {
         let aws = KeptAlive::start().await;
         let mut functions = Vec::new();
         for _ in 0..3 {
             let setup = Setup::new().endpoint(&aws.endpoint);
-            functions.push(Function::start(setup).await);
+            functions.push(mode.start(setup).await);
         }
         for (index, function) in functions.iter().enumerate() {
             for name in ["alice", "bob", "alice"] {
@@ -88,9 +88,9 @@ fn instances_that_are_frozen_between_calls_and_amid_them_answer_each_caller_for_
 
 #[test]
 fn calls_at_once_in_an_instance_that_is_frozen_again_and_again_see_only_themselves() {
-    limited(async {
+    each_mode(async |mode| {
         let setup = Setup::new();
-        let function = Function::start_concurrent(setup, 8).await;
+        let function = Function::start_concurrent(mode.set(setup), 8).await;
         let calls = futures_util::future::join_all((0..80).map(|number| {
             let function = &function;
             async move {
@@ -124,7 +124,7 @@ fn calls_at_once_in_an_instance_that_is_frozen_again_and_again_see_only_themselv
 
 #[test]
 fn a_token_that_ended_while_the_instance_was_frozen_is_refused_when_it_goes_on() {
-    limited(async {
+    each_mode(async |mode| {
         let issuer = Issuer::start().await;
         let audience = "https://mcp.example.com/mcp";
         let secret = world().stored(CLIENT.1).await;
@@ -135,7 +135,7 @@ fn a_token_that_ended_while_the_instance_was_frozen_is_refused_when_it_goes_on()
                 "/auth/issuers/1",
                 json!({ "issuer": issuer.url, "audience": audience, "introspection": asked, "leewaySeconds": 0 }),
             );
-        let function = Function::start(setup).await;
+        let function = mode.start(setup).await;
         let whoami = |token: &str| Request::legacy("whoami", &json!({})).bearer(token);
         // What the first call of all must load is loaded.
         let bob = send(&function, DOOR, &whoami(&token("bob"))).await;

@@ -100,7 +100,7 @@ impl Authorization {
     }
 
     /// How a server is told to believe it.
-    fn section(&self, audience: &str) -> Value {
+    pub fn section(&self, audience: &str) -> Value {
         match &self.secret {
             Some(secret) => json!({ "issuer": self.issuer, "audience": audience, "hs256": secret }),
             // The audience is this resource's name, by default.

@@ -3,13 +3,14 @@
 //! Each front door writes its events in full, as AWS documents them, and reads an answer as strictly as it can be read.
 //! Sources: API Gateway developer guide, "Lambda proxy integrations in API Gateway" (v1) and "Create AWS Lambda proxy
 //! integrations for HTTP APIs" (v2); Lambda developer guide, "Invoking Lambda function URLs"; Elastic Load Balancing user
-//! guide, "Use Lambda functions as targets of an Application Load Balancer".
+//! guide, "Use Lambda functions as targets of an Application Load Balancer". Streams: API Gateway developer guide, "Set up
+//! a Lambda proxy integration with payload response streaming in API Gateway".
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use super::server::Answer;
+use super::{Function, Invocation, Setup, server::Answer};
 
 /// A request as its client sent it.
 #[derive(Debug, Clone)]
@@ -149,6 +150,39 @@ impl Request {
     }
 }
 
+/// How a front door calls the function: `ROLECALL_INVOKE_MODE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Buffered,
+    Streaming,
+}
+
+impl Mode {
+    pub const BOTH: [Self; 2] = [Self::Buffered, Self::Streaming];
+
+    /// The front doors that can call it so.
+    pub fn doors(self) -> &'static [FrontDoor] {
+        match self {
+            Self::Buffered => &FrontDoor::ALL,
+            Self::Streaming => &[FrontDoor::RestApi, FrontDoor::FunctionUrl],
+        }
+    }
+
+    /// A function that answers so.
+    pub async fn start(self, setup: Setup) -> Function {
+        Function::start(self.set(setup)).await
+    }
+
+    /// The setup of such a function.
+    pub fn set(self, mut setup: Setup) -> Setup {
+        if self == Self::Streaming {
+            let name = "ROLECALL_INVOKE_MODE".to_owned();
+            setup.environment.push((name, "RESPONSE_STREAM".to_owned()));
+        }
+        setup
+    }
+}
+
 /// The five kinds of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrontDoor {
@@ -214,9 +248,50 @@ impl FrontDoor {
         }
     }
 
-    /// What the client gets of a function's answer. Fails on an answer that is not in this front door's form.
+    /// What this front door calls `WWW-Authenticate` on its way to the client. Sources: API Gateway developer guide,
+    /// "Important notes" (REST APIs); for Function URLs, what others found in live answers. Of HTTP APIs reports differ:
+    /// here they are taken for the worse case, and the better one is a load balancer's.
+    pub fn challenge(self) -> &'static str {
+        match self {
+            Self::AlbSingle | Self::AlbMulti => "www-authenticate",
+            Self::RestApi | Self::HttpApi | Self::FunctionUrl => "x-amzn-remapped-www-authenticate",
+        }
+    }
+
+    /// What the client gets of what a function answered. Fails on an answer that is not in this front door's form.
     #[track_caller]
-    pub fn answer(self, response: &Value) -> Answer {
+    pub fn answer(self, invocation: &Invocation) -> Answer {
+        let mut answer = match invocation {
+            Invocation::Response(response) => self.whole(response),
+            Invocation::Streamed { prelude, body } => self.streamed(prelude, body),
+            other => panic!("{self:?}: {other:?}"),
+        };
+        let challenges = answer.headers.remove("www-authenticate");
+        answer
+            .headers
+            .extend(challenges.map(|value| (HeaderName::from_static(self.challenge()), value)));
+        answer
+    }
+
+    #[track_caller]
+    fn streamed(self, prelude: &Value, body: &[u8]) -> Answer {
+        assert!(
+            Mode::Streaming.doors().contains(&self),
+            "{self:?} shows a stream to its client as it is"
+        );
+        let mut members: Vec<_> = prelude.as_object().unwrap().keys().collect();
+        members.sort();
+        let ours = self.headers();
+        assert_eq!(members, [ours, "statusCode"], "{self:?}: {prelude}");
+        Answer {
+            status: u16::try_from(prelude["statusCode"].as_u64().unwrap()).unwrap(),
+            headers: self.read_headers(&prelude[ours]),
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn whole(self, response: &Value) -> Answer {
         let members = response.as_object().unwrap();
         let (ours, others) = if self.has_lists() {
             ("multiValueHeaders", "headers")
@@ -235,8 +310,24 @@ impl FrontDoor {
             Value::Null if !is_alb => {}
             description => panic!("{self:?}: statusDescription is {description}"),
         }
+        let headers = self.read_headers(&response[ours]);
+        let body = response["body"].as_str().unwrap();
+        let text = if response["isBase64Encoded"].as_bool().unwrap() {
+            String::from_utf8(BASE64_STANDARD.decode(body).unwrap()).unwrap()
+        } else {
+            body.to_owned()
+        };
+        Answer {
+            status,
+            headers,
+            text,
+        }
+    }
+
+    #[track_caller]
+    fn read_headers(self, all: &Value) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, values) in response[ours].as_object().unwrap() {
+        for (name, values) in all.as_object().unwrap() {
             let values = match values {
                 Value::Array(values) if self.has_lists() => values.clone(),
                 Value::String(_) if !self.has_lists() => vec![values.clone()],
@@ -249,17 +340,7 @@ impl FrontDoor {
                 );
             }
         }
-        let body = response["body"].as_str().unwrap();
-        let text = if response["isBase64Encoded"].as_bool().unwrap() {
-            String::from_utf8(BASE64_STANDARD.decode(body).unwrap()).unwrap()
-        } else {
-            body.to_owned()
-        };
-        Answer {
-            status,
-            headers,
-            text,
-        }
+        headers
     }
 }
 

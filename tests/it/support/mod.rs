@@ -12,7 +12,7 @@ pub mod token;
 use std::{future::Future, time::Duration};
 
 pub use aws::{World, world};
-pub use front_door::{FrontDoor, Request};
+pub use front_door::{FrontDoor, Mode, Request};
 pub use issuer::{Issuer, Trouble};
 pub use runtime_api::{Function, Invocation};
 pub use server::Setup;

@@ -1,7 +1,7 @@
 //! AWS Lambda, as a function's process sees it: the Runtime API, with the real binary as the function.
 //!
 //! It keeps the Runtime API's rules: an event goes to one poll, an id is answered once, an answer is JSON of at most
-//! 6 MB, and what comes after the deadline is nobody's.
+//! 6 MB, or a stream of at most 200 MB that begins with a prelude, and what comes after the deadline is nobody's.
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
 use std::{
@@ -18,9 +18,11 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
-    http::{Response, StatusCode},
+    http::{HeaderMap, Response, StatusCode},
     routing::{get, post},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http_body_util::BodyExt;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -37,6 +39,10 @@ use super::{Setup, server::Output, token::now_millis};
 
 /// The largest answer that Lambda takes: Lambda quotas, "Invocation payload".
 const MAX_RESPONSE: usize = 6 * 1_024 * 1_024;
+/// The largest one that is streamed: Lambda quotas, "Streamed response".
+const MAX_STREAM: usize = 200 * 1_024 * 1_024;
+/// In how much of a stream the zeros must come that end its prelude.
+const MAX_PRELUDE: usize = 16 * 1_024;
 /// How long a function runs, unless a test says otherwise.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a process may take to start, or to end.
@@ -47,7 +53,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Invocation {
     /// `POST …/response`.
     Response(Value),
-    /// `POST …/error`, or an answer that Lambda does not take.
+    /// The same as a stream that came to its end.
+    Streamed { prelude: Value, body: Vec<u8> },
+    /// `POST …/error`, an answer that Lambda does not take, or a stream that the function broke off.
     Error(#[expect(dead_code, reason = "a failing test shows it")] Value),
     /// Nothing before the deadline.
     TimedOut,
@@ -57,13 +65,20 @@ pub enum Invocation {
 struct Event {
     payload: Vec<u8>,
     deadline_ms: u64,
+    waiting: Waiting,
+}
+
+/// Who waits for what becomes of an event.
+struct Waiting {
     invocation: oneshot::Sender<Invocation>,
+    /// Whoever reads a streamed body as it comes.
+    parts: Option<mpsc::UnboundedSender<Bytes>>,
 }
 
 /// The Runtime API's side.
 struct Api {
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
-    running: Mutex<HashMap<String, oneshot::Sender<Invocation>>>,
+    running: Mutex<HashMap<String, Waiting>>,
     /// The most events that were ever out at once.
     most_running: AtomicUsize,
     /// How many events may be out at once.
@@ -165,17 +180,45 @@ impl Function {
         self.send(payload.into(), time, time + PATIENCE).await
     }
 
+    /// Sends an event to a function that has `time` to answer. Gives the parts of a streamed body as they come, and what
+    /// becomes of the event, which is waited for longer than that.
+    pub fn watch(
+        &self,
+        event: &Value,
+        time: Duration,
+    ) -> (
+        mpsc::UnboundedReceiver<Bytes>,
+        impl Future<Output = Invocation> + use<>,
+    ) {
+        let (parts, coming) = mpsc::unbounded_channel();
+        let payload = event.to_string().into_bytes();
+        let outcome = self.enqueue(payload, time, time + PATIENCE, Some(parts));
+        (coming, outcome)
+    }
+
     async fn send(&self, payload: Vec<u8>, time: Duration, patience: Duration) -> Invocation {
+        self.enqueue(payload, time, patience, None).await
+    }
+
+    fn enqueue(
+        &self,
+        payload: Vec<u8>,
+        time: Duration,
+        patience: Duration,
+        parts: Option<mpsc::UnboundedSender<Bytes>>,
+    ) -> impl Future<Output = Invocation> + use<> {
         let (invocation, outcome) = oneshot::channel();
         let event = Event {
             payload,
             deadline_ms: now_millis() + u64::try_from(time.as_millis()).unwrap(),
-            invocation,
+            waiting: Waiting { invocation, parts },
         };
         assert!(self.events.send(event).is_ok(), "the Runtime API ended");
-        match timeout(patience, outcome).await {
-            Ok(outcome) => outcome.unwrap(),
-            Err(_) => Invocation::TimedOut,
+        async move {
+            match timeout(patience, outcome).await {
+                Ok(outcome) => outcome.unwrap(),
+                Err(_) => Invocation::TimedOut,
+            }
         }
     }
 
@@ -291,11 +334,12 @@ async fn next(State(api): State<Arc<Api>>) -> Response<Body> {
     let number = api.next_id.fetch_add(1, Ordering::Relaxed);
     let id = format!("8476a536-e9f4-11e8-9739-{number:012x}");
     let mut running = api.running.lock().unwrap();
-    running.insert(id.clone(), event.invocation);
+    running.insert(id.clone(), event.waiting);
     api.most_running.fetch_max(running.len(), Ordering::Relaxed);
     Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Aws-Request-Id", &id)
+        .header("Lambda-Runtime-Invocation-Id", invocation_id(&id))
         .header("Lambda-Runtime-Deadline-Ms", event.deadline_ms)
         .header(
             "Lambda-Runtime-Invoked-Function-Arn",
@@ -309,23 +353,135 @@ async fn next(State(api): State<Arc<Api>>) -> Response<Body> {
         .unwrap()
 }
 
+/// What comes with an event, and must come back with its answer.
+fn invocation_id(id: &str) -> String {
+    format!("of-{id}")
+}
+
 async fn response(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-    body: Bytes,
+    headers: HeaderMap,
+    body: Body,
 ) -> Response<Body> {
+    if header(&headers, "lambda-runtime-invocation-id") != invocation_id(&id) {
+        let problem = serde_json::json!({ "errorType": "the answer of another invocation" });
+        return api.finish(&id, Invocation::Error(problem));
+    }
+    match header(&headers, "lambda-runtime-function-response-mode") {
+        "" => whole(&api, &id, body).await,
+        "streaming" => {
+            let invocation = match streamed(&api, &id, &headers, body).await {
+                Ok(invocation) => invocation,
+                Err(problem) => Invocation::Error(serde_json::json!({ "errorType": problem })),
+            };
+            api.finish(&id, invocation)
+        }
+        other => panic!("the response mode is {other}"),
+    }
+}
+
+/// The values of a header.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+async fn whole(api: &Api, id: &str, body: Body) -> Response<Body> {
+    let Ok(body) = body.collect().await.map(|body| body.to_bytes()) else {
+        return plain(StatusCode::BAD_REQUEST, "the response broke off");
+    };
     if body.len() > MAX_RESPONSE {
         let problem = serde_json::json!({ "errorType": "Function.ResponseSizeTooLarge" });
-        api.finish(&id, Invocation::Error(problem));
+        api.finish(id, Invocation::Error(problem));
         return plain(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the response is larger than 6 MB",
         );
     }
     match serde_json::from_slice(&body) {
-        Ok(response) => api.finish(&id, Invocation::Response(response)),
+        Ok(response) => api.finish(id, Invocation::Response(response)),
         Err(_) => plain(StatusCode::BAD_REQUEST, "the response is not JSON"),
     }
+}
+
+/// Reads a stream to its end, and passes the parts of its body on.
+async fn streamed(
+    api: &Api,
+    id: &str,
+    headers: &HeaderMap,
+    mut stream: Body,
+) -> Result<Invocation, String> {
+    const TRAILERS: [&str; 2] = [
+        "lambda-runtime-function-error-type",
+        "lambda-runtime-function-error-body",
+    ];
+    for (name, expected) in [
+        (
+            "content-type",
+            "application/vnd.awslambda.http-integration-response",
+        ),
+        ("transfer-encoding", "chunked"),
+        ("content-length", ""),
+    ] {
+        let value = header(headers, name);
+        if value != expected {
+            return Err(format!("{name} is {value}"));
+        }
+    }
+    let announced: Vec<_> = headers.get_all("trailer").iter().collect();
+    if announced != TRAILERS {
+        return Err(format!("these trailers are announced: {announced:?}"));
+    }
+    let parts = {
+        let mut running = api.running.lock().unwrap();
+        let waiting = running.get_mut(id).ok_or("no event with this id is run")?;
+        waiting.parts.take()
+    };
+    let (mut prelude, mut body) = (None, Vec::new());
+    while let Some(frame) = stream.frame().await {
+        let frame = frame.map_err(|error| format!("the stream broke off: {error}"))?;
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => return Err(failure(&frame.into_trailers().unwrap())),
+        };
+        body.extend_from_slice(&data);
+        if body.len() > MAX_STREAM {
+            return Err("the stream is larger than 200 MB".to_owned());
+        }
+        let mut new = data.len();
+        if prelude.is_none() {
+            let Some(end) = body.windows(8).position(|bytes| bytes == [0; 8]) else {
+                if body.len() > MAX_PRELUDE {
+                    return Err("the prelude has no end".to_owned());
+                }
+                continue;
+            };
+            if end + 8 > MAX_PRELUDE {
+                return Err("the prelude is larger than 16 KB".to_owned());
+            }
+            let json = serde_json::from_slice(&body[..end]);
+            prelude = Some(json.map_err(|error| format!("the prelude is not JSON: {error}"))?);
+            body.drain(..end + 8);
+            new = body.len();
+        }
+        if let (Some(parts), true) = (&parts, new > 0) {
+            let _ = parts.send(Bytes::copy_from_slice(&body[body.len() - new..]));
+        }
+    }
+    let prelude = prelude.ok_or("the stream ended before its prelude did")?;
+    Ok(Invocation::Streamed { prelude, body })
+}
+
+/// What the trailers say that end a stream which is not all.
+fn failure(trailers: &HeaderMap) -> String {
+    let kind = header(trailers, "lambda-runtime-function-error-type");
+    let body = header(trailers, "lambda-runtime-function-error-body");
+    let body = BASE64_STANDARD.decode(body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["errorType"], kind);
+    format!("the function broke off: {body}")
 }
 
 async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes) -> Response<Body> {
@@ -347,7 +503,7 @@ impl Api {
             );
         };
         // After its deadline, nobody waits for an event any more.
-        match waiting.send(invocation) {
+        match waiting.invocation.send(invocation) {
             Ok(()) => plain(StatusCode::ACCEPTED, ""),
             Err(_) => plain(StatusCode::GONE, "the invocation timed out"),
         }

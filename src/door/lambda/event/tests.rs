@@ -30,6 +30,13 @@ fn v1(path: &str, stage: &str) -> Value {
     })
 }
 
+fn function_url() -> Value {
+    let mut event = v2("/mcp", "$default");
+    event["requestContext"]["apiId"] = "abcdefghij".into();
+    event["requestContext"]["domainName"] = "abcdefghij.lambda-url.us-east-1.on.aws".into();
+    event
+}
+
 fn alb(headers: &Value) -> Value {
     let mut event = json!({
         "httpMethod": "GET",
@@ -87,7 +94,8 @@ fn each_kind_is_known_by_its_shape() {
     for (event, front_door) in [
         (v2("/mcp", "$default"), FrontDoor::HttpApi),
         (v1("/mcp", "prod"), FrontDoor::RestApi),
-        (v1_of_an_http_api, FrontDoor::RestApi),
+        (v1_of_an_http_api, FrontDoor::HttpApiV1),
+        (function_url(), FrontDoor::FunctionUrl),
         (alb(&single), FrontDoor::AlbSingle),
         (alb(&multi), FrontDoor::AlbMulti),
         (alb(&both), FrontDoor::AlbMulti),
@@ -97,9 +105,36 @@ fn each_kind_is_known_by_its_shape() {
 }
 
 #[test]
+fn a_function_url_is_known_by_its_domain() {
+    for (member, value) in [
+        (
+            "domainName",
+            json!("abcdefghij.execute-api.us-east-1.amazonaws.com"),
+        ),
+        ("domainName", json!("mcp.example.com")),
+        ("domainName", json!("other.lambda-url.us-east-1.on.aws")),
+        ("domainName", json!(7)),
+        ("domainName", json!(null)),
+        ("apiId", json!("other")),
+        ("apiId", json!(["abcdefghij"])),
+        ("apiId", json!(null)),
+    ] {
+        let mut event = function_url();
+        event["requestContext"][member] = value;
+        let front_door = match parse(&event.to_string(), "") {
+            Ok(parsed) => parsed.front_door,
+            Err(bad) => bad.front_door,
+        };
+        assert_eq!(front_door, FrontDoor::HttpApi, "{event}");
+    }
+}
+
+#[test]
 fn what_is_of_no_kind_is_refused() {
     let mut wrong_version = v2("/mcp", "$default");
     wrong_version["version"] = "1.0".into();
+    let mut unknown_version = v1("/mcp", "prod");
+    unknown_version["version"] = "1.1".into();
     let mut no_http = v2("/mcp", "$default");
     no_http["requestContext"] = json!({ "stage": "$default" });
     for event in [
@@ -112,6 +147,7 @@ fn what_is_of_no_kind_is_refused() {
         json!(7),
         json!(null),
         wrong_version,
+        unknown_version,
         no_http,
     ] {
         let bad = parse(&event.to_string(), "").unwrap_err();
@@ -122,8 +158,8 @@ fn what_is_of_no_kind_is_refused() {
         );
     }
     // The members of an object in a row are not the object.
-    reason(&json!({ "version": "2.0", "requestContext": [null, {}] }));
-    reason(&json!(["2.0", [null, {}], null]));
+    reason(&json!({ "version": "2.0", "requestContext": [null, {}, null, null] }));
+    reason(&json!(["2.0", [null, {}, null, null], null]));
 }
 
 #[test]
