@@ -71,7 +71,8 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     wrong += of_inputs(modules, app, templates)
     wrong += bad_input.mistakes(modules, app, templates, folder / "bad input")
     wrong += readmes.stale(root)
-    wrong += mutations.not_found(mutations.Project(root, package, terraform), folder / "planted", faulty)
+    not_found = list(mutations.not_found(mutations.Project(root, package, terraform), folder / "planted", faulty))
+    wrong += not_found
 
     resources = sum(len(one.resources) for one in terraform.values())
     variables = sum(len(plans.Module.read(module).variables) for module in modules.values())
@@ -83,7 +84,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
         f"{len(terraform)} configurations with {resources} resources; "
         f"{len(known.KNOWN)} known differences of three definitions",
         f"{variables} inputs; {refused} bad values, refused in the same words; {len(cases) - refused} good ones, taken",
-        f"{len(mutations.MUTATIONS)} planted faults: {by_definition}",
+        f"{faults.total() - len(not_found)} of {faults.total()} planted faults found: {by_definition}",
         f"{len(wrong)} wrong, {time.monotonic() - started:.0f} s",
     ]
 

@@ -197,6 +197,13 @@ def _rule_refusals(template: dict[str, Any], values: dict[str, Any]) -> list[str
     return sentences
 
 
+def _two_to_ten(function: str, operands: list[Any]) -> list[Any]:
+    """The operands of Fn::And and Fn::Or, of which the service takes so many."""
+    if not 2 <= len(operands) <= 10:
+        raise TemplateError(f"{function} takes 2 to 10 conditions, and has {len(operands)}")
+    return operands
+
+
 def _rule(expression: Any, values: dict[str, Any]) -> Any:
     """A rule's expression: only the functions that AWS lists for rules, and only parameters."""
     if isinstance(expression, list):
@@ -208,9 +215,9 @@ def _rule(expression: Any, values: dict[str, Any]) -> Any:
         case "Ref":
             return values[argument]
         case "Fn::And":
-            return all(_rule(argument, values))
+            return all(_rule(_two_to_ten(function, argument), values))
         case "Fn::Or":
-            return any(_rule(argument, values))
+            return any(_rule(_two_to_ten(function, argument), values))
         case "Fn::Not":
             return not _rule(argument[0], values)
         case "Fn::Equals":
@@ -310,9 +317,9 @@ class _Evaluation:
                     raise TemplateError(f"no condition {argument}")
                 return self.condition(self.template["Conditions"][argument])
             case "Fn::And":
-                return all([self.condition(item) for item in argument])
+                return all([self.condition(item) for item in _two_to_ten(function, argument)])
             case "Fn::Or":
-                return any([self.condition(item) for item in argument])
+                return any([self.condition(item) for item in _two_to_ten(function, argument)])
             case "Fn::Not":
                 return not self.condition(argument[0])
             case "Fn::Equals":

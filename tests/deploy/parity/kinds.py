@@ -283,7 +283,7 @@ TERRAFORM: dict[str, TerraformType] = {
     "aws_api_gateway_deployment": TerraformType(
         "AWS::ApiGateway::Deployment",
         {"id": "Ref"},
-        # In CloudFormation a deployment is made anew when its logical id changes. `deployments` in graph.py compares.
+        # In CloudFormation a deployment is made anew when its logical id changes. graph.py compares (`WITH_BODY`).
         {"triggers": rename("Anew")},
     ),
     "aws_api_gateway_rest_api": TerraformType(
