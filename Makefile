@@ -43,10 +43,11 @@ lint: ## Check the format, and lint without a warning
 
 # The conformance suite comes last: what it finds is best read when all else is right.
 .PHONY: test
-test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance
+test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance, the stack
 	cargo test --locked
 	$(MAKE) fuzz-smoke
 	$(MAKE) conformance
+	$(MAKE) stack
 
 # Of the tests, the one that can be made longer.
 .PHONY: storm
@@ -159,6 +160,17 @@ HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 deploy-local: $(DEPLOY)/.installed ## Apply the Terraform to an AWS on this machine, run what was deployed, call it, destroy it
 	$(MAKE) package ARCH=$(HOST_ARCH)
 	@$(DEPLOY)/bin/python tests/deploy/local.py $(HOST_ARCH) $(TARGET)/lambda/$(HOST_ARCH)/bootstrap.zip $(TARGET)/deploy
+
+# The quick checks first; `deploy-local` leaves the plans that checkov reads.
+.PHONY: stack
+stack: ## Check all that is deployed: the three definitions, the packages, the stack applied and called
+	$(MAKE) terraform-check
+	$(MAKE) cfn-test
+	$(MAKE) cdk-test
+	$(MAKE) parity
+	$(MAKE) package-check
+	$(MAKE) deploy-local
+	$(MAKE) checkov
 
 # Format, validity and tests of the Terraform, without an AWS.
 .PHONY: terraform-check
