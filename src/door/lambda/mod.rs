@@ -9,13 +9,14 @@ mod event;
 mod response;
 mod stream;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     http::{Response, StatusCode},
 };
+use futures_util::FutureExt;
 use lambda_runtime::{Context, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -24,7 +25,7 @@ use tower::{ServiceExt, layer::layer_fn};
 
 use super::{
     error,
-    layers::{Deadline, RequestId},
+    layers::{self, Deadline, RequestId},
     mcp::AnswerLimit,
 };
 use crate::{clock::Clock, config::InvokeMode};
@@ -33,6 +34,8 @@ use response::LambdaResponse;
 
 /// How long before the function's own timeout a request is given up, so that its caller gets an answer at all.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long after that a stream may still be read: until the function's timeout has passed, and nobody waits for it.
+const TOO_LATE: Duration = Duration::from_secs(1);
 
 /// Answers events with `router` until the runtime ends, in the way that `mode` says the front door reads.
 pub async fn serve(
@@ -61,8 +64,9 @@ pub async fn serve(
             let streaming = service_fn(move |invocation: LambdaInvocation| {
                 let (door, client) = (Arc::clone(&door), Arc::clone(&client));
                 async move {
+                    let until = Instant::now() + door.time_left(&invocation.context) + TOO_LATE;
                     let answer = door.answer_streaming(&invocation).await?;
-                    stream::send(&client, &invocation, answer).await
+                    stream::send(&client, &invocation, answer, until).await
                 }
             });
             // The runtime asks for events as ever; this takes the place of what would answer them whole.
@@ -114,7 +118,21 @@ impl Door {
         serde_json::to_vec(&response).map(stream::Answer::Whole)
     }
 
+    /// Answers an event. A defect ends neither the process nor one of its workers: of the runtime's own guards, there is
+    /// none around what streams.
     async fn answer(&self, event: &str, context: &Context) -> (FrontDoor, Response<Body>) {
+        AssertUnwindSafe(self.answer_unguarded(event, context))
+            .catch_unwind()
+            .await
+            // What kind of event it was is not known any more.
+            .unwrap_or_else(|panic| (FrontDoor::RestApi, layers::panicked(panic)))
+    }
+
+    async fn answer_unguarded(
+        &self,
+        event: &str,
+        context: &Context,
+    ) -> (FrontDoor, Response<Body>) {
         let request_id = context.request_id.as_str();
         let parsed = event::parse(event, &self.base_path);
         let front_door = match &parsed {
@@ -139,10 +157,13 @@ impl Door {
         let extensions = request.extensions_mut();
         extensions.insert(RequestId(request_id.into()));
         extensions.insert(front_door.answer_limit(self.mode));
-        let left = time_left(context.deadline, self.clock.unix_millis());
-        extensions.insert(Deadline(Instant::now() + left));
+        extensions.insert(Deadline(Instant::now() + self.time_left(context)));
         let Ok(response) = self.router.clone().oneshot(request).await;
         (front_door, response.map(Body::new))
+    }
+
+    fn time_left(&self, context: &Context) -> Duration {
+        time_left(context.deadline, self.clock.unix_millis())
     }
 }
 
@@ -201,6 +222,25 @@ impl FrontDoor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_an_answer_in_either_mode() {
+        async fn defect() {
+            panic!("a defect of ours");
+        }
+        for mode in [InvokeMode::Buffered, InvokeMode::ResponseStream] {
+            let door = Door {
+                router: Router::new().fallback(defect),
+                base_path: String::new(),
+                clock: Clock::system(),
+                mode,
+            };
+            let event = r#"{"httpMethod":"GET","path":"/","requestContext":{}}"#;
+            let (front_door, response) = door.answer(event, &Context::default()).await;
+            let expected = (FrontDoor::RestApi, StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!((front_door, response.status()), expected, "{mode:?}");
+        }
+    }
 
     #[test]
     fn a_request_is_given_up_before_its_deadline() {
