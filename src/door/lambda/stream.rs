@@ -1,10 +1,11 @@
-//! Answers that Lambda passes on as they come: docs/decisions/0006.
+//! Answers on their way to Lambda, whole or as a stream: docs/decisions/0006.
 //!
-//! Owns what is sent to the Runtime API for an event that was invoked with `InvokeWithResponseStream`. In comes a response
-//! and the id of its event; out goes the request that answers it: the prelude, then the body, frame by frame. A body that
-//! breaks off ends with trailers that say so, and Lambda breaks off the client's answer.
+//! Owns what is sent to the Runtime API for an event. In comes an answer and its event; out goes the request that answers
+//! it: one JSON document, or for an event that was invoked with `InvokeWithResponseStream` the prelude, then the body, frame
+//! by frame. A body that breaks off ends with trailers that say so, and Lambda breaks off the client's answer.
 //!
-//! `lambda_runtime` has such answers too, but writes the trailers into the body, where they look like a part of it, and
+//! `lambda_runtime` sends answers too, but ends the process where a connection fails, or one of the workers of a Managed
+//! Instance, which nothing replaces. Of a stream it writes the trailers into the body, where they look like a part of it, and
 //! sends over a connection on which each small write waits for the acknowledgement of the one before.
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes", response streaming.
 
