@@ -2,7 +2,7 @@
 //!
 //! Owns the chain `BearerToken -> UnverifiedClaims -> VerifiedClaims -> Principal -> AuthorizedRole`: each type can be
 //! made only from the one before, so no step can be skipped. A request that a front door found signed has a chain of its
-//! own: `SignedRequest -> SignedCaller -> Principal` ([`iam`]). In come a request's headers; out goes a [`Caller`], or an
+//! own: `SignedRequest -> SignedCaller -> Principal` (`iam.rs`). In come a request's headers; out goes a [`Caller`], or an
 //! [`AuthError`] that knows nothing of HTTP. Which issuer judges a token follows from the configuration and the token's
 //! unverified `iss`, never from another issuer's failure.
 

@@ -355,6 +355,26 @@ fn callers_at_once_in_one_process_see_only_themselves() {
 }
 
 #[test]
+fn a_connection_that_fails_under_an_answer_costs_that_answer_alone() {
+    each_mode(async |mode| {
+        for concurrency in [1, 2] {
+            let setup = mode.set(Setup::new());
+            let mut function = Function::start_concurrent(setup, concurrency).await;
+            let door = mode.doors()[0];
+            let call = Request::legacy("whoami", &json!({})).bearer(&token("alice"));
+            // More often than there are workers.
+            for _ in 0..3 {
+                function.fail_next();
+                let lost = function.invoke(&door.event(&call)).await;
+                assert!(matches!(lost, Invocation::Error(_)), "{lost:?}");
+                expect_whoami(&function, door, "bob").await;
+            }
+            function.assert_alive();
+        }
+    });
+}
+
+#[test]
 fn sigterm_ends_the_process() {
     each_mode(async |mode| {
         let function = mode.start(Setup::new()).await;

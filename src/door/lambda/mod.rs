@@ -1,30 +1,30 @@
 //! The Lambda door: events of API Gateway (v1 and v2), Function URLs and ALBs, in and out.
 //!
-//! Owns the loop with Lambda's Runtime API (by `lambda_runtime`), and the reading of events. An event is parsed into a
-//! checked form of its own before it is a request ([`event`]), so that nothing in it can panic, confuse a path, or hide
-//! a second `Authorization` header: docs/decisions/0003. A bad event is answered with 400, and the instance lives on.
-//! Answers are whole, or streams ([`stream`]), as the front door reads them: docs/decisions/0006.
+//! Owns the loop with Lambda's Runtime API (`lambda_runtime` asks for events, [`stream`] sends the answers), and the reading
+//! of events. An event is parsed into a checked form of its own before it is a request ([`event`]), so that nothing in it
+//! can panic, confuse a path, or hide a second `Authorization` header: docs/decisions/0003. A bad event is answered with
+//! 400, and the instance lives on. Answers are whole, or streams, as the front door reads them: docs/decisions/0006.
 
 mod event;
 mod response;
 mod stream;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     http::{Response, StatusCode},
 };
+use futures_util::FutureExt;
 use lambda_runtime::{Context, LambdaEvent, LambdaInvocation, Runtime, service_fn};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tower::{ServiceExt, layer::layer_fn};
 
 use super::{
     error,
-    layers::{Deadline, RequestId},
+    layers::{self, Deadline, RequestId},
     mcp::AnswerLimit,
 };
 use crate::{clock::Clock, config::InvokeMode};
@@ -33,6 +33,8 @@ use response::LambdaResponse;
 
 /// How long before the function's own timeout a request is given up, so that its caller gets an answer at all.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long after that an answer may still be read: until the function's timeout has passed, and nobody waits for it.
+const TOO_LATE: Duration = Duration::from_secs(1);
 
 /// Answers events with `router` until the runtime ends, in the way that `mode` says the front door reads.
 pub async fn serve(
@@ -47,44 +49,19 @@ pub async fn serve(
         clock,
         mode,
     });
-    let whole = {
-        let door = Arc::clone(&door);
-        service_fn(move |event: LambdaEvent<Payload>| {
-            let door = Arc::clone(&door);
-            async move { Ok::<_, Infallible>(door.answer_whole(&event).await) }
-        })
-    };
-    match mode {
-        InvokeMode::Buffered => lambda_runtime::run_concurrent(whole).await,
-        InvokeMode::ResponseStream => {
-            let client = Arc::new(stream::client());
-            let streaming = service_fn(move |invocation: LambdaInvocation| {
-                let (door, client) = (Arc::clone(&door), Arc::clone(&client));
-                async move {
-                    let answer = door.answer_streaming(&invocation).await?;
-                    stream::send(&client, &invocation, answer).await
-                }
-            });
-            // The runtime asks for events as ever; this takes the place of what would answer them whole.
-            let runtime = Runtime::new(whole).layer(layer_fn(|_| streaming.clone()));
-            runtime.run_concurrent().await
+    let client = Arc::new(stream::client());
+    let answer = service_fn(move |invocation: LambdaInvocation| {
+        let (door, client) = (Arc::clone(&door), Arc::clone(&client));
+        async move {
+            let until = Instant::now() + door.time_left(&invocation.context) + TOO_LATE;
+            let answer = door.answer(&invocation).await?;
+            stream::send(&client, &invocation, answer, until).await
         }
-    }
-}
-
-/// An event's text; `None` if it is not JSON, which the runtime would answer for us, and not with 400.
-struct Payload(Option<Box<RawValue>>);
-
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Box::deserialize(deserializer).ok()))
-    }
-}
-
-impl Payload {
-    fn text(&self) -> &str {
-        self.0.as_deref().map_or("", RawValue::get)
-    }
+    });
+    // The runtime asks for events. What it would answer them with is never called: ours takes its place.
+    let unused = service_fn(async |_: LambdaEvent<IgnoredAny>| Ok::<_, Infallible>(()));
+    let runtime = Runtime::new(unused).layer(layer_fn(|_| answer.clone()));
+    runtime.run_concurrent().await
 }
 
 /// What answers events.
@@ -96,25 +73,34 @@ struct Door {
 }
 
 impl Door {
-    async fn answer_whole(&self, event: &LambdaEvent<Payload>) -> LambdaResponse {
-        let (front_door, response) = self.answer(event.payload.text(), &event.context).await;
-        LambdaResponse::write(front_door, response).await
-    }
-
-    async fn answer_streaming(
+    async fn answer(
         &self,
         invocation: &LambdaInvocation,
     ) -> Result<stream::Answer, serde_json::Error> {
         let event = std::str::from_utf8(&invocation.body).unwrap_or_default();
-        let (front_door, response) = self.answer(event, &invocation.context).await;
-        if front_door.streams() {
+        let (front_door, response) = self.respond(event, &invocation.context).await;
+        if self.mode == InvokeMode::ResponseStream && front_door.streams() {
             return Ok(stream::Answer::Streamed(front_door, response));
         }
         let response = LambdaResponse::write(front_door, response).await;
         serde_json::to_vec(&response).map(stream::Answer::Whole)
     }
 
-    async fn answer(&self, event: &str, context: &Context) -> (FrontDoor, Response<Body>) {
+    /// What is answered to an event. A defect ends neither the process nor one of its workers: the runtime's own guard is
+    /// around what is never called.
+    async fn respond(&self, event: &str, context: &Context) -> (FrontDoor, Response<Body>) {
+        AssertUnwindSafe(self.respond_unguarded(event, context))
+            .catch_unwind()
+            .await
+            // What kind of event it was is not known any more.
+            .unwrap_or_else(|panic| (FrontDoor::RestApi, layers::panicked(panic)))
+    }
+
+    async fn respond_unguarded(
+        &self,
+        event: &str,
+        context: &Context,
+    ) -> (FrontDoor, Response<Body>) {
         let request_id = context.request_id.as_str();
         let parsed = event::parse(event, &self.base_path);
         let front_door = match &parsed {
@@ -139,10 +125,13 @@ impl Door {
         let extensions = request.extensions_mut();
         extensions.insert(RequestId(request_id.into()));
         extensions.insert(front_door.answer_limit(self.mode));
-        let left = time_left(context.deadline, self.clock.unix_millis());
-        extensions.insert(Deadline(Instant::now() + left));
+        extensions.insert(Deadline(Instant::now() + self.time_left(context)));
         let Ok(response) = self.router.clone().oneshot(request).await;
         (front_door, response.map(Body::new))
+    }
+
+    fn time_left(&self, context: &Context) -> Duration {
+        time_left(context.deadline, self.clock.unix_millis())
     }
 }
 
@@ -201,6 +190,25 @@ impl FrontDoor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_an_answer_in_either_mode() {
+        async fn defect() {
+            panic!("a defect of ours");
+        }
+        for mode in [InvokeMode::Buffered, InvokeMode::ResponseStream] {
+            let door = Door {
+                router: Router::new().fallback(defect),
+                base_path: String::new(),
+                clock: Clock::system(),
+                mode,
+            };
+            let event = r#"{"httpMethod":"GET","path":"/","requestContext":{}}"#;
+            let (front_door, response) = door.respond(event, &Context::default()).await;
+            let expected = (FrontDoor::RestApi, StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!((front_door, response.status()), expected, "{mode:?}");
+        }
+    }
 
     #[test]
     fn a_request_is_given_up_before_its_deadline() {

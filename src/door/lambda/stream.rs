@@ -1,10 +1,11 @@
-//! Answers that Lambda passes on as they come: docs/decisions/0006.
+//! Answers on their way to Lambda, whole or as a stream: docs/decisions/0006.
 //!
-//! Owns what is sent to the Runtime API for an event that was invoked with `InvokeWithResponseStream`. In comes a response
-//! and the id of its event; out goes the request that answers it: the prelude, then the body, frame by frame. A body that
-//! breaks off ends with trailers that say so, and Lambda breaks off the client's answer.
+//! Owns what is sent to the Runtime API for an event. In comes an answer and its event; out goes the request that answers
+//! it: one JSON document, or for an event that was invoked with `InvokeWithResponseStream` the prelude, then the body, frame
+//! by frame. A body that breaks off ends with trailers that say so, and Lambda breaks off the client's answer.
 //!
-//! `lambda_runtime` has such answers too, but writes the trailers into the body, where they look like a part of it, and
+//! `lambda_runtime` sends answers too, but ends the process where a connection fails, or one of the workers of a Managed
+//! Instance, which nothing replaces. Of a stream it writes the trailers into the body, where they look like a part of it, and
 //! sends over a connection on which each small write waits for the acknowledgement of the one before.
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes", response streaming.
 
@@ -21,6 +22,7 @@ use http_body_util::StreamBody;
 use hyper_util::client::legacy::connect::HttpConnector;
 use lambda_runtime::{Error, LambdaInvocation};
 use lambda_runtime_api_client::{PooledClient, build_request};
+use tokio::time::{Instant, timeout_at};
 
 use super::{event::FrontDoor, response};
 
@@ -44,11 +46,14 @@ pub(super) fn client() -> PooledClient {
     PooledClient::builder().with_connector(connector).build()
 }
 
-/// Sends `answer` to the event of `invocation`, and waits until Lambda has it.
+/// Sends `answer` to the event of `invocation`, and waits until Lambda has it, but no longer than `until`.
+///
+/// A connection that fails is of this event alone: if it is more, the next request for an event says so.
 pub(super) async fn send(
     client: &PooledClient,
     invocation: &LambdaInvocation,
     answer: Answer,
+    until: Instant,
 ) -> Result<(), Error> {
     let id = &invocation.context.request_id;
     let mut request = build_request()
@@ -62,9 +67,15 @@ pub(super) async fn send(
         Answer::Whole(json) => request.body(json.into())?,
         Answer::Streamed(front_door, response) => streamed(request, front_door, response, id)?,
     };
-    let status = client.call(request).await?.status();
-    if !status.is_success() {
-        tracing::error!(request_id = id, %status, "Lambda did not take an answer");
+    match timeout_at(until, client.call(request)).await {
+        Ok(Ok(taken)) if taken.status().is_success() => {}
+        Ok(Ok(refused)) => {
+            tracing::error!(request_id = id, status = %refused.status(), "Lambda did not take an answer");
+        }
+        Ok(Err(reason)) => {
+            tracing::error!(request_id = id, %reason, "Lambda broke off an answer");
+        }
+        Err(_) => tracing::error!(request_id = id, "Lambda did not read an answer in time"),
     }
     Ok(())
 }
@@ -124,17 +135,28 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::StatusCode;
-    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use lambda_runtime::Context;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        sync::oneshot,
+    };
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Where a Runtime API listens, and a client of it.
+    async fn runtime_api() -> (TcpListener, PooledClient) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let client = PooledClient::builder().with_endpoint(endpoint.parse().unwrap());
+        (listener, client.build())
+    }
+
     /// What Lambda gets of an answer with this body.
     async fn sent(body: Body) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let runtime_api = format!("http://{}", listener.local_addr().unwrap());
-        let client = PooledClient::builder()
-            .with_endpoint(runtime_api.parse().unwrap())
-            .build();
+        let (listener, client) = runtime_api().await;
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::OK;
         let request = build_request().method("POST").uri("/response");
@@ -151,9 +173,80 @@ mod tests {
             text
         };
         let both = async { tokio::join!(client.call(request), read).1 };
-        tokio::time::timeout(Duration::from_secs(10), both)
+        tokio::time::timeout(PATIENCE, both).await.unwrap()
+    }
+
+    /// Sends an answer that never ends to a Runtime API that does `api` with the connection. Gives what is dropped with
+    /// the answer.
+    async fn send_endless(
+        time: Duration,
+        api: impl AsyncFn(&mut TcpStream),
+    ) -> (Result<(), Error>, oneshot::Receiver<()>) {
+        let (listener, client) = runtime_api().await;
+        let invocation = LambdaInvocation {
+            parts: Response::new(()).into_parts().0,
+            body: Bytes::new(),
+            context: Context::default(),
+        };
+        let (held, dropped) = oneshot::channel();
+        let body = futures_util::stream::once(async { Ok::<_, axum::Error>("part") });
+        let body = body
+            .chain(futures_util::stream::pending())
+            .map(move |part| {
+                let _held = &held;
+                part
+            });
+        let response = Response::new(Body::from_stream(body));
+        let answer = Answer::Streamed(FrontDoor::FunctionUrl, response);
+        let until = Instant::now() + time;
+        let sending = send(&client, &invocation, answer, until);
+        let reading = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut part = [0; 4_096];
+            assert!(connection.read(&mut part).await.unwrap() > 0);
+            api(&mut connection).await;
+            connection
+        };
+        let both = async { tokio::join!(sending, reading) };
+        let (sent, _connection) = tokio::time::timeout(PATIENCE, both)
             .await
-            .unwrap()
+            .expect("it goes on");
+        (sent, dropped)
+    }
+
+    /// Fails unless nothing goes on of the answer.
+    async fn assert_ended(dropped: oneshot::Receiver<()>) {
+        let dropped = tokio::time::timeout(PATIENCE, dropped).await;
+        dropped.expect("the answer goes on").unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_fails_ends_its_answer_and_nothing_else() {
+        let (sent, dropped) = send_endless(PATIENCE, async |connection| {
+            connection.shutdown().await.unwrap();
+        })
+        .await;
+        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
+        assert_ended(dropped).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_read_ends_with_its_time() {
+        let time = Duration::from_millis(50);
+        let (sent, dropped) = send_endless(time, async |_| {}).await;
+        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
+        assert_ended(dropped).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_refused_goes_on_no_more() {
+        let (sent, dropped) = send_endless(PATIENCE, async |connection| {
+            let refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            connection.write_all(refusal).await.unwrap();
+        })
+        .await;
+        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
+        assert_ended(dropped).await;
     }
 
     #[tokio::test]

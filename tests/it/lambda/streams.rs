@@ -1,8 +1,15 @@
 //! What only streams have: parts that come while a tool works, an end of their own, and front doors that cannot read them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use axum::{Router, http::Uri, routing::get};
+use axum::{
+    Router,
+    http::{HeaderMap, Uri},
+    routing::get,
+};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::{
@@ -11,13 +18,19 @@ use tokio::{
 };
 
 use super::{answered, expect_whoami, limits::endless_s3, send, token};
-use crate::support::{FrontDoor, Invocation, Mode, Request, Setup, limited, runtime_api::serve};
+use crate::support::{
+    FrontDoor, Function, Invocation, Mode, Request, Setup, limited, runtime_api::serve,
+};
 
 const TIME: Duration = Duration::from_secs(20);
 
-/// An S3 whose one bucket has no end, and whose pages come when they are let: so many of them.
+/// An S3 whose one bucket has no end, and whose pages come when they are let: so many of them. Objects are named after
+/// the credentials that ask.
 async fn paged_s3(let_through: watch::Receiver<usize>) -> String {
-    let list = |uri: Uri| async move {
+    let list = |headers: HeaderMap, uri: Uri| async move {
+        let authorization = headers["authorization"].to_str().unwrap();
+        let (_, credential) = authorization.split_once("Credential=").unwrap();
+        let (key_id, _) = credential.split_once('/').unwrap();
         let query: HashMap<_, _> = url::form_urlencoded::parse(uri.query().unwrap().as_bytes())
             .into_owned()
             .collect();
@@ -27,7 +40,9 @@ async fn paged_s3(let_through: watch::Receiver<usize>) -> String {
         let page = start / 1_000;
         let _ = let_through.wait_for(|pages| *pages > page).await;
         let objects: String = (start..start + 1_000)
-            .map(|number| format!("<Contents><Key>{number:06}</Key><Size>1</Size></Contents>"))
+            .map(|number| {
+                format!("<Contents><Key>{key_id}/{number:06}</Key><Size>1</Size></Contents>")
+            })
             .collect();
         let next = start + 1_000;
         format!(
@@ -53,12 +68,16 @@ fn with_s3(endpoint: String) -> Setup {
 
 /// A call that takes three pages, and asks to be told how far it is.
 fn three_pages() -> Request {
-    let call = json!({ "jsonrpc": "2.0", "id": "one", "method": "tools/call", "params": {
+    three_pages_of("alice", "one")
+}
+
+fn three_pages_of(name: &str, id: &str) -> Request {
+    let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
         "name": "bucket_objects_list",
         "arguments": { "bucket": "endless", "max_keys": 3_000 },
-        "_meta": { "progressToken": "p" },
+        "_meta": { "progressToken": format!("progress of {id}") },
     } });
-    Request::post(call.to_string()).bearer(&token("alice"))
+    Request::post(call.to_string()).bearer(&token(name))
 }
 
 /// The next message of a stream of events.
@@ -77,10 +96,10 @@ fn message_of(event: &str) -> Value {
 }
 
 #[track_caller]
-fn assert_progress(message: &Value, progress: u64) {
+fn assert_progress(message: &Value, id: &str, progress: u64) {
     assert_eq!(message["method"], "notifications/progress", "{message}");
     let params = &message["params"];
-    assert_eq!(params["progressToken"], "p");
+    assert_eq!(params["progressToken"], format!("progress of {id}"));
     assert_eq!(params["progress"].as_f64(), Some(progress as f64));
 }
 
@@ -95,7 +114,7 @@ fn progress_reaches_the_client_while_the_tool_works() {
             // Each report is there before the page that comes after it.
             for (page, progress) in [(1, 1_000), (2, 2_000)] {
                 pages.send_replace(page);
-                assert_progress(&message(&mut parts).await, progress);
+                assert_progress(&message(&mut parts).await, "one", progress);
             }
             pages.send_replace(3);
             let last = message(&mut parts).await;
@@ -116,6 +135,56 @@ fn progress_reaches_the_client_while_the_tool_works() {
 }
 
 #[test]
+fn streams_at_once_in_one_process_are_each_their_caller_s() {
+    const AT_ONCE: usize = 8;
+    limited(async {
+        let (pages, let_through) = watch::channel(0);
+        let setup = Mode::Streaming.set(with_s3(paged_s3(let_through).await));
+        let function = Function::start_concurrent(setup, AT_ONCE).await;
+        let mut streams: Vec<_> = (0..AT_ONCE)
+            .map(|number| {
+                let (name, id) = (["alice", "bob"][number % 2], number.to_string());
+                let door = Mode::Streaming.doors()[number / 2 % 2];
+                let event = door.event(&three_pages_of(name, &id));
+                let (parts, outcome) = function.watch(&event, TIME);
+                (name, id, parts, outcome)
+            })
+            .collect();
+        while function.most_at_once() < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        // In step, so that each report is written while all the others are under way.
+        for (page, progress) in [(1, 1_000), (2, 2_000)] {
+            pages.send_replace(page);
+            for (_, id, parts, _) in &mut streams {
+                assert_progress(&message(parts).await, id, progress);
+            }
+        }
+        pages.send_replace(3);
+        let mut credentials: HashMap<&str, HashSet<String>> = HashMap::new();
+        for (name, id, mut parts, outcome) in streams {
+            let last = message(&mut parts).await;
+            assert_eq!(last["id"], id, "{last}");
+            let objects = &last["result"]["structuredContent"]["objects"];
+            let objects = objects.as_array().unwrap();
+            assert_eq!(objects.len(), 3_000);
+            credentials
+                .entry(name)
+                .or_default()
+                .extend(objects.iter().map(|object| {
+                    let (key_id, _) = object["key"].as_str().unwrap().split_once('/').unwrap();
+                    key_id.to_owned()
+                }));
+            assert!(matches!(outcome.await, Invocation::Streamed { .. }));
+        }
+        assert!(
+            credentials["alice"].is_disjoint(&credentials["bob"]),
+            "{credentials:?}"
+        );
+    });
+}
+
+#[test]
 fn a_stream_whose_time_is_up_ends_with_an_error() {
     limited(async {
         let door = FrontDoor::FunctionUrl;
@@ -126,7 +195,7 @@ fn a_stream_whose_time_is_up_ends_with_an_error() {
         expect_whoami(&function, door, "alice").await;
         let time = Duration::from_secs(3);
         let (mut parts, outcome) = function.watch(&door.event(&three_pages()), time);
-        assert_progress(&message(&mut parts).await, 1_000);
+        assert_progress(&message(&mut parts).await, "one", 1_000);
         let last = message(&mut parts).await;
         assert_eq!(last["id"], "one", "{last}");
         assert_eq!(last["error"]["code"], -32000, "{last}");

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -84,6 +84,8 @@ struct Api {
     /// How many events may be out at once.
     concurrency: usize,
     next_id: AtomicU64,
+    /// Whether the connection fails on which the next answer comes.
+    fails: AtomicBool,
     polled: watch::Sender<bool>,
     init_errors: Mutex<Vec<String>>,
 }
@@ -129,6 +131,7 @@ impl Function {
             most_running: AtomicUsize::new(0),
             concurrency,
             next_id: AtomicU64::new(1),
+            fails: AtomicBool::new(false),
             polled,
             init_errors: Mutex::default(),
         });
@@ -225,6 +228,11 @@ impl Function {
     /// The most events that the process ever ran at once.
     pub fn most_at_once(&self) -> usize {
         self.api.most_running.load(Ordering::Relaxed)
+    }
+
+    /// Lets the connection fail on which the next answer comes.
+    pub fn fail_next(&self) {
+        self.api.fails.store(true, Ordering::Relaxed);
     }
 
     /// Stops the process as Lambda freezes an instance, and waits until it stands still.
@@ -364,6 +372,11 @@ async fn response(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
+    if api.fails.swap(false, Ordering::Relaxed) {
+        let problem = serde_json::json!({ "errorType": "the connection failed" });
+        let _ = api.finish(&id, Invocation::Error(problem));
+        panic!("this ends the connection");
+    }
     if header(&headers, "lambda-runtime-invocation-id") != invocation_id(&id) {
         let problem = serde_json::json!({ "errorType": "the answer of another invocation" });
         return api.finish(&id, Invocation::Error(problem));
