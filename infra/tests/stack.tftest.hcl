@@ -322,3 +322,10 @@ run "a_function_url_takes_signed_calls_only" {
     error_message = "the URL is an output only"
   }
 }
+
+run "the_vpc_may_be_made_in_the_same_run" {
+  command = plan
+  module {
+    source = "./tests/new_vpc"
+  }
+}
