@@ -349,7 +349,7 @@ def test_versions_stay_and_the_alias_points_to_one(function: Function) -> None:
 def test_logs_are_kept_as_long_as_asked_and_encrypted(function: Function) -> None:
     groups = properties(function(log_retention_in_days=7, kms_key_arn=KEY), "AWS::Logs::LogGroup")
     assert [(group["LogGroupName"], group["RetentionInDays"], group["KmsKeyId"]) for group in groups] == [
-        ("/aws/apigateway/rolecall", 7, KEY),
+        ("/aws/vendedlogs/apigateway/rolecall", 7, KEY),
         ("/aws/lambda/rolecall", 7, KEY),
     ]
     assert all("KmsKeyId" not in group for group in properties(function(), "AWS::Logs::LogGroup"))

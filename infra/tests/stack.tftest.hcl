@@ -329,3 +329,11 @@ run "the_vpc_may_be_made_in_the_same_run" {
     source = "./tests/new_vpc"
   }
 }
+
+# AWS puts all groups with this prefix into the account's resource policy as one.
+run "the_access_log_is_a_vended_one" {
+  assert {
+    condition     = aws_cloudwatch_log_group.http_api[0].name == "/aws/vendedlogs/apigateway/rolecall"
+    error_message = "the access log's group"
+  }
+}

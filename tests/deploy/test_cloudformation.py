@@ -609,3 +609,8 @@ def test_a_list_has_no_empty_member(name: str) -> None:
         assert cloudformation.refusals(template, {**parameters, key: good[key]}) == []
         for bad in (f"{good[key]},", f",{good[key]}", f"{good[key]},,{good[key]}"):
             assert cloudformation.refusals(template, {**parameters, key: bad}) == [declared["ConstraintDescription"]]
+
+
+def test_the_access_logs_group_is_one_that_aws_lets_be_written_by_its_prefix() -> None:
+    names = {group["LogGroupName"] for group in function_stack().of_type("AWS::Logs::LogGroup").values()}
+    assert names == {"/aws/lambda/tools", "/aws/vendedlogs/apigateway/tools"}
