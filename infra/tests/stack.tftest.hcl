@@ -337,3 +337,20 @@ run "the_access_log_is_a_vended_one" {
     error_message = "the access log's group"
   }
 }
+
+# Of 2700 characters, 1800 are quotation marks.
+run "an_environment_that_lambda_would_refuse" {
+  command = plan
+  variables {
+    configuration = jsonencode({ a = [for number in range(900) : ""] })
+  }
+  expect_failures = [var.environment]
+}
+
+run "a_secret_by_a_part_of_its_arn" {
+  command = plan
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"]
+  }
+  expect_failures = [var.secret_arns]
+}
