@@ -12,8 +12,8 @@ import terraform
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What AWS deletes only when nothing uses it any more, or what uses it, and what makes Terraform mind that. No plan shows
-# it, and neither a mock nor moto refuses what AWS does.
+# What AWS deletes only when nothing uses it any more, or what uses such a thing, and what makes Terraform mind that. A
+# plan does not show the order.
 REPLACEMENTS = {
     "aws_security_group": "create_before_destroy",
     "aws_lb_listener_rule": "replace_triggered_by",
