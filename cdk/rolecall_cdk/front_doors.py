@@ -107,6 +107,8 @@ def rest_api(scope: Construct, inputs: RolecallInputs, called_arn: str) -> Api:
         "RestApi",
         name=inputs.name,
         body=body,
+        # The body is the whole API: what a later one lacks, the API lacks too.
+        mode="overwrite",
         endpoint_configuration=rest.CfnRestApi.EndpointConfigurationProperty(types=["REGIONAL"]),
     )
     api_id = rest_api.ref

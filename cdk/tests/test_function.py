@@ -382,6 +382,7 @@ def test_the_rest_api_streams_and_has_a_deployment_for_each_body(function: Funct
     (api,) = properties(template, "AWS::ApiGateway::RestApi")
     called = f"{API_GATEWAY}:lambda:path/2021-11-15/functions/{FUNCTION}:live"
     assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert api["Mode"] == "overwrite"
     assert api["Body"]["paths"] == {
         "/{proxy+}": {
             "x-amazon-apigateway-any-method": {

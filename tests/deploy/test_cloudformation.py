@@ -525,6 +525,7 @@ def test_the_rest_apis_deployment_is_that_of_its_body() -> None:
     deployments = [name for name, found in LAMBDA["Resources"].items() if name.startswith("RestApiDeployment")]
     assert deployments == [expected], f"the body has changed: rename the deployment to {expected}"
     assert function_stack(FrontDoor="rest_api").properties("RestApiStage")["DeploymentId"] == f"<{expected}>"
+    assert LAMBDA["Resources"]["RestApi"]["Properties"]["Mode"] == "overwrite"
 
 
 def test_a_release_publishes_a_version_and_the_old_ones_stay() -> None:
