@@ -533,6 +533,13 @@ def test_alarms_tell_the_topics_of_each_kind_of_failure(function: Function) -> N
                 100,
                 "Many requests were refused for their token or role.",
             ),
+            (
+                "auth-unavailable",
+                "Rolecall",
+                "AuthUnavailable",
+                1,
+                "A secret, or an issuer's keys or verdict, could not be had.",
+            ),
             ("role-assumption-failures", "Rolecall", "RoleAssumptionFailure", 5, "STS refused or did not answer."),
         )
     ]

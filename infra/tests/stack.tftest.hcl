@@ -261,8 +261,13 @@ run "everything_has_just_the_statements_it_needs" {
   assert {
     condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.counted), [aws_cloudwatch_metric_alarm.duration]) :
       alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:123456789012:alarms"]) && alarm.ok_actions == alarm.alarm_actions
-    ]) && length(aws_cloudwatch_metric_alarm.counted) == 4
-    error_message = "five alarms, each to the topic"
+    ]) && length(aws_cloudwatch_metric_alarm.counted) == 5
+    error_message = "six alarms, each to the topic"
+  }
+  # A server that cannot judge tokens answers 503, which Lambda counts as a success.
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.counted["auth-unavailable"].metric_name == "AuthUnavailable" && aws_cloudwatch_metric_alarm.counted["auth-unavailable"].threshold == 1
+    error_message = "the alarm of a secret or keys that cannot be had"
   }
 }
 
