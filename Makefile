@@ -43,10 +43,11 @@ lint: ## Check the format, and lint without a warning
 
 # The conformance suite comes last: what it finds is best read when all else is right.
 .PHONY: test
-test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance
+test: interop lint ## Run everything: lints, unit and integration tests, official clients, fuzzing (shortly), conformance, the stack
 	cargo test --locked
 	$(MAKE) fuzz-smoke
 	$(MAKE) conformance
+	$(MAKE) stack
 
 # Of the tests, the one that can be made longer.
 .PHONY: storm
@@ -131,7 +132,7 @@ bench: ## Measure Rolecall beside its peers: make bench [ROUNDS=5] [BENCH_FLAGS=
 	@$(PYTHON) -c 'import zipfile; zipfile.ZipFile("target/bench/bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9).write("target/release/rolecall", "bootstrap")'
 	target/peers/bench --peers target/peers --zip target/bench/bootstrap.zip --rounds $(ROUNDS) $(BENCH_FLAGS)
 
-# What the definitions of the stack are checked with, apart from the tools above: they want other versions of the same.
+# What the definitions of the stack are checked and applied with, apart from the tools above: they want other versions of the same.
 DEPLOY := .venv-deploy
 $(DEPLOY)/.installed: tests/deploy/requirements.txt cdk/requirements.txt
 	$(PYTHON) -m venv $(DEPLOY)
@@ -147,6 +148,29 @@ cdk-test: $(DEPLOY)/.installed ## Test the CDK construct: every policy, every fr
 cfn-test: $(DEPLOY)/.installed ## Lint and test the CloudFormation templates: every policy, every front door
 	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
 	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py
+
+# The token stays in the environment: a command line can be read by every process.
+.PHONY: smoke
+smoke: $(if $(SIGV4),$(VENV)/.run) ## Check a deployed server: make smoke URL=… TOKEN=… [ROLE=…] (or SIGV4=1 [REGION=…])
+	@$(if $(SIGV4),$(VENV)/bin/python,$(PYTHON)) scripts/smoke.py "$$URL" $(if $(SIGV4),--sigv4) $(if $(ROLE),--role "$$ROLE") $(if $(REGION),--region "$$REGION")
+
+# What is deployed is the package for this machine: it runs here.
+HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+.PHONY: deploy-local
+deploy-local: $(DEPLOY)/.installed ## Apply the Terraform to an AWS on this machine, run what was deployed, call it, destroy it
+	$(MAKE) package ARCH=$(HOST_ARCH)
+	@$(DEPLOY)/bin/python tests/deploy/local.py $(HOST_ARCH) $(TARGET)/lambda/$(HOST_ARCH)/bootstrap.zip $(TARGET)/deploy
+
+# The quick checks first; `deploy-local` leaves the plans that checkov reads.
+.PHONY: stack
+stack: ## Check all that is deployed: the three definitions, the packages, the stack applied and called
+	$(MAKE) terraform-check
+	$(MAKE) cfn-test
+	$(MAKE) cdk-test
+	$(MAKE) parity
+	$(MAKE) package-check
+	$(MAKE) deploy-local
+	$(MAKE) checkov
 
 # Format, validity and tests of the Terraform, without an AWS.
 .PHONY: terraform-check

@@ -32,7 +32,6 @@ ACCEPTED = {
     ("CKV_AWS_120", "aws_api_gateway_stage.this"): "an answer is for its caller alone, and never cached",
     ("CKV2_AWS_51", "aws_api_gateway_stage.this"): "a Lambda integration has no client certificate",
     ("CKV2_AWS_77", "aws_api_gateway_stage.this"): "the web ACL is the operator's own, and given by its ARN",
-    ("CKV2_AWS_29", "aws_api_gateway_stage.this"): "a web ACL is an input",
     ("CKV2_AWS_5", "aws_security_group.function"): "it is the function's; the plan does not show it yet",
     ("CKV_AWS_378", "aws_lb_target_group.this"): "TLS ends at the load balancer, and its security group alone reaches the tasks",
 }

@@ -18,6 +18,8 @@ from typing import Any, Iterator
 
 import hcl2
 
+import terraform
+
 from . import kinds
 
 SECONDS = 120
@@ -134,14 +136,6 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def plugin_folder() -> Path | None:
-    """A folder in which the provider lies already, or none: then Terraform downloads it."""
-    for root in map(Path, filter(None, [os.environ.get("TF_PLUGIN_DIR"), "/opt", "/usr/share", "/usr/local/share"])):
-        for found in [*root.glob("registry.terraform.io"), *root.glob("*/registry.terraform.io")]:
-            return found.parent
-    return None
-
-
 @dataclass
 class Call:
     """A module in one configuration: its folder and its inputs."""
@@ -162,8 +156,7 @@ def plans(folder: Path, calls: dict[str, Call], modules: dict[Path, Module]) -> 
     numbered = {f"call{number}": name for number, name in enumerate(calls)}
     (folder / "main.tf").write_text("\n".join(main_file(calls, numbered, copies)))
     (folder / "plans.tftest.hcl").write_text("\n".join(test_file(calls, numbered, modules)))
-    plugins = plugin_folder()
-    said = run(folder, "init", "-no-color", *([f"-plugin-dir={plugins}"] if plugins else []))
+    said = run(folder, "init", "-no-color", *terraform.plugin_arguments())
     if "successfully initialized" not in said:
         raise PlanError(said)
     planned = test_plan(folder)

@@ -1,0 +1,505 @@
+"""`make smoke`: does a deployed Rolecall answer as its clients need it?
+
+In come the URL that clients use and a token (by the variable TOKEN, so that it is in no process list), or, for a front
+door that AWS authenticates, the AWS credentials of the environment. Out goes a line for each check: `ok`, `WARNING`, or
+`FAILED` with what was expected, what came and what to do. Ends with 1 if a check failed. The token is never printed.
+
+Usage: TOKEN=… smoke.py URL [--role ARN] [--connect HOST:PORT]
+       smoke.py URL --sigv4 [--role ARN] [--region REGION] [--connect HOST:PORT]
+"""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# A cold start with an unreachable AWS is given up by the server itself, before this.
+REQUEST_SECONDS = 35
+LARGEST_ANSWER = 10_000_000
+LEGACY = "2025-11-25"
+MODERN = "2026-07-28"
+CLIENT = {"name": "rolecall-smoke", "version": "1"}
+REMAPPED = "x-amzn-remapped-www-authenticate"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+
+class Failed(Exception):
+    """A check that failed."""
+
+    def __init__(self, expected: str, came: str, todo: str):
+        self.came = came.rstrip(".")
+        super().__init__(f"expected {expected}; came {self.came}. {todo}")
+
+
+class Unreachable(Failed):
+    """There is nobody at the URL: no other check can say more."""
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def json(self) -> dict:
+        """The answer's JSON-RPC message, or document."""
+        text = self.text
+        if self.headers.get("content-type", "").startswith("text/event-stream"):
+            text = [line[5:] for line in text.splitlines() if line.startswith("data:")][-1:]
+            text = text[0] if text else ""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise Failed("a JSON object", self.seen(), "Something that is not Rolecall answers at this URL.")
+        return value
+
+    def seen(self) -> str:
+        return f"{self.status} {' '.join(self.text[:300].split())}".strip()
+
+
+# What the front doors and Rolecall answer instead, and what that means: status, part of the body, advice.
+ADVICE = [
+    (
+        403,
+        "Missing Authentication Token",
+        "The REST API has no such path: the URL must name its stage, as the output mcp_url does.",
+    ),
+    (403, "caller_not_allowed", "Add the caller to roles.iam.callers of the configuration."),
+    (403, "role_not_allowed", "The role must be one that the token lists, and be matched by roles.allow."),
+    (403, "insufficient_scope", "Take a token with the scopes that auth.requiredScopes asks for."),
+    (403, "Origin", "Something before the server adds an Origin header."),
+    (403, "orbidden", "The front door asks for a signed request: make smoke SIGV4=1; or its WAF refuses this one."),
+    (
+        401,
+        "",
+        "The token is expired, or of another issuer or audience than the configuration names; the log says which.",
+    ),
+    (404, "Not Found", "The front door has no such route: use the output mcp_url."),
+    (404, "", "The path is not Rolecall's: use the output mcp_url; a path before /mcp must be in public_url."),
+    (421, "", "Rolecall does not go by this host: set public_url, or server.allowedHosts in the configuration."),
+    (502, "", "The function fails to start or to answer: look in its log group."),
+    (503, "", "Rolecall cannot read a secret or key: name its ARN in secret_arns; the log says which."),
+    (504, "", "The function did not answer in time: look in its log group, and at what it may reach from its VPC."),
+    (500, "", "The function failed: look in its log group, and whether the front door may invoke it."),
+]
+
+
+def advice(answer: Answer) -> str:
+    for status, part, text in ADVICE:
+        if answer.status == status and part in answer.text:
+            return text
+    if 300 <= answer.status < 400:
+        return "Something before Rolecall redirects: a listener's rule, or its authentication, comes first."
+    return "Look in the log group of the function."
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Ends what takes longer, however slowly its bytes come."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+class Endpoint:
+    """Where requests go, and how they are authenticated."""
+
+    def __init__(self, url: str, connect: str | None, authenticate: Callable[[str, str, bytes, dict], dict]):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            sys.exit("URL must be the URL that clients use, such as https://mcp.example.com/mcp.")
+        is_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme == "http" and not is_loopback and not connect:
+            sys.exit("URL must begin with https:// unless it is on this machine: a token must not travel in the clear.")
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.host = parts.netloc
+        self.base = parts.path.rstrip("/").removesuffix("/mcp")
+        self.is_tls = parts.scheme == "https" and not connect
+        self.address = connect or parts.netloc
+        self.authenticate = authenticate
+
+    @property
+    def mcp(self) -> str:
+        return f"{self.base}/mcp"
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: dict | None = None,
+        headers: dict | None = None,
+        authenticate: Callable[[str, str, bytes, dict], dict] | None = None,
+    ) -> Answer:
+        """Sends a request; unauthenticated where `authenticate` is `anonymous`."""
+        payload = json.dumps(body).encode() if body is not None else b""
+        sent = {"Host": self.host, "Accept": "application/json, text/event-stream", "User-Agent": "rolecall-smoke/1"}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
+        sent |= (authenticate or self.authenticate)(method, f"{self.origin}{path}", payload, sent)
+        try:
+            with time_limit(REQUEST_SECONDS):
+                return self.exchange(method, path, payload, sent)
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(
+                f"a certificate for {self.host}",
+                error.verify_message,
+                "A custom domain needs its own certificate; or this machine lacks the root (SSL_CERT_FILE).",
+            ) from None
+        except ssl.SSLError as error:
+            raise Unreachable("TLS", str(error.reason or error), "Is there a TLS listener at this port?") from None
+        except TimeoutError:
+            raise Unreachable(
+                f"an answer within {REQUEST_SECONDS} s",
+                "none",
+                "Can this machine reach the front door (VPN, security group)? Else look in the log group.",
+            ) from None
+        except socket.gaierror:
+            raise Unreachable(
+                f"an address of {self.host}", "none", "Is the host right, and its DNS record there?"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(
+                f"HTTP at {self.address}",
+                f"{type(error).__name__}: {error}",
+                "Is the URL right, and does the front door still exist?",
+            ) from None
+
+    def exchange(self, method: str, path: str, payload: bytes, headers: dict) -> Answer:
+        connection = (
+            http.client.HTTPSConnection(self.address, timeout=REQUEST_SECONDS, context=ssl.create_default_context())
+            if self.is_tls
+            else http.client.HTTPConnection(self.address, timeout=REQUEST_SECONDS)
+        )
+        try:
+            connection.request(method, path, payload or None, headers)
+            response = connection.getresponse()
+            text = response.read(LARGEST_ANSWER).decode(errors="replace")
+            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+        finally:
+            connection.close()
+
+
+def anonymous(_method: str, _url: str, _payload: bytes, _headers: dict) -> dict:
+    return {}
+
+
+def bearer(token: str) -> Callable[[str, str, bytes, dict], dict]:
+    return lambda _method, _url, _payload, _headers: {"Authorization": f"Bearer {token}"}
+
+
+def signed(credentials, region: str) -> Callable[[str, str, bytes, dict], dict]:
+    """Signs with AWS credentials, for a Function URL (SigV4)."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    def sign(method: str, url: str, payload: bytes, headers: dict) -> dict:
+        # Hops may change the other headers.
+        names = {"Host", "Content-Type", "X-Quilt-User-Role"} & headers.keys()
+        request = AWSRequest(method, url, headers={name: headers[name] for name in names}, data=payload)
+        request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(payload).hexdigest()
+        SigV4Auth(credentials.get_frozen_credentials(), "lambda", region).add_auth(request)
+        return dict(request.headers.items())
+
+    return sign
+
+
+@dataclass
+class Smoke:
+    """The checks, in the order in which a client would meet them. Each gives what it found."""
+
+    endpoint: Endpoint
+    headers: dict[str, str] = field(default_factory=dict)
+    session: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def healthz(self) -> str:
+        answer = self.endpoint.send("GET", f"{self.endpoint.base}/healthz")
+        if answer.status != 200:
+            raise Failed("200", answer.seen(), advice(answer))
+        return "200"
+
+    # Who is refused, and how that is said.
+
+    def challenged(self, answer: Answer) -> tuple[str, bool]:
+        """The challenge of a 401, and whether the front door renamed its header."""
+        if answer.status == 200:
+            raise Failed("401", answer.seen(), "The server lets everyone in: it must not run with --no-auth.")
+        if answer.status != 401:
+            raise Failed("401", answer.seen(), advice(answer))
+        plain, renamed = answer.headers.get("www-authenticate"), answer.headers.get(REMAPPED)
+        challenge = renamed or plain or ""
+        if not challenge.startswith("Bearer"):
+            raise Failed("WWW-Authenticate: Bearer …", challenge or "no such header", "Something between removes it.")
+        return challenge, renamed is not None
+
+    def challenge(self) -> str:
+        answer = self.rpc_anonymously()
+        challenge, is_renamed = self.challenged(answer)
+        if is_renamed:
+            self.warnings.append(
+                "challenge: the front door renames WWW-Authenticate to x-amzn-remapped-www-authenticate. Clients that"
+                " bring a token are not concerned; clients that sign in must look for the metadata document unasked."
+            )
+        named = re.search(r'resource_metadata="([^"]*)"', challenge)
+        if not named:
+            return f"401 {challenge} (names no metadata document)"
+        self.document(named.group(1))
+        if is_renamed:
+            self.document_is_found_unasked()
+        return f"401 {challenge}"
+
+    def rpc_anonymously(self) -> Answer:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        return self.endpoint.send("POST", self.endpoint.mcp, body, authenticate=anonymous)
+
+    def document(self, url: str) -> dict:
+        """The document that a challenge names."""
+        origin = self.endpoint.origin
+        if not url.startswith(f"{origin}/"):
+            raise Failed(f"a document below {origin}", url, "public_url of the deployment is not this URL.")
+        answer = self.endpoint.send("GET", url.removeprefix(origin), authenticate=anonymous)
+        if answer.status != 200:
+            raise Failed(f"the document that the challenge names, {url}", answer.seen(), advice(answer))
+        document = answer.json()
+        resource = f"{origin}{self.endpoint.mcp}"
+        if document.get("resource") != resource:
+            raise Failed(f"resource {resource}", str(document.get("resource")), "public_url is not this URL.")
+        if not document.get("authorization_servers"):
+            raise Failed("authorization_servers", answer.seen(), "Clients could not sign in: configure an issuer.")
+        return document
+
+    def document_is_found_unasked(self) -> None:
+        """Where RFC 9728 lets a client look that was told nothing: between the host and the path."""
+        guess = f"{WELL_KNOWN}{self.endpoint.mcp}"
+        if self.endpoint.send("GET", guess, authenticate=anonymous).status != 200:
+            self.warnings.append(
+                f"metadata: {guess}, where clients look unasked, is not answered: nobody can sign in with OAuth through"
+                " this front door. Give it a custom domain without a path, and set public_url."
+            )
+
+    def metadata(self) -> str:
+        answer = self.endpoint.send("GET", f"{self.endpoint.base}{WELL_KNOWN}/mcp", authenticate=anonymous)
+        if answer.status == 404 and "authorization server" in answer.text:
+            return "404: this server names no authorization server, so clients must bring a token"
+        if answer.status != 200:
+            raise Failed("the document, or 404 with Rolecall's sentence", answer.seen(), advice(answer))
+        # One that is there must be named.
+        challenge, _ = self.challenged(self.rpc_anonymously())
+        if "resource_metadata=" not in challenge:
+            raise Failed("a challenge that names the document", challenge, "Something between changes the challenge.")
+        servers = self.document(f"{self.endpoint.origin}{self.endpoint.base}{WELL_KNOWN}/mcp")["authorization_servers"]
+        return f"sign in at {', '.join(servers)}"
+
+    def bad_token(self) -> str:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        answer = self.endpoint.send("POST", self.endpoint.mcp, body, authenticate=bearer("not-a-token"))
+        challenge, _ = self.challenged(answer)
+        if 'error="invalid_token"' not in challenge:
+            raise Failed(
+                'error="invalid_token"', challenge, "The token did not reach Rolecall: see what stands between."
+            )
+        return "401 invalid_token"
+
+    def unsigned(self) -> str:
+        answer = self.rpc_anonymously()
+        if answer.status != 403:
+            raise Failed("403 from AWS", answer.seen(), "The front door must ask for signatures: AuthType AWS_IAM.")
+        return "403, before it reaches the function"
+
+    # Who is let in.
+
+    def rpc(self, method: str, params: dict, headers: dict) -> dict:
+        """The result of a request."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = self.endpoint.send("POST", self.endpoint.mcp, body, self.headers | headers)
+        if answer.status != 200:
+            raise Failed(f"200 to {method}", answer.seen(), advice(answer))
+        result = answer.json().get("result")
+        if not isinstance(result, dict):
+            raise Failed(f"a result of {method}", answer.seen(), "This is no Rolecall, or not of this version.")
+        if session := answer.headers.get("mcp-session-id"):
+            self.session["Mcp-Session-Id"] = session
+        return result
+
+    def legacy(self, method: str, params: dict) -> dict:
+        return self.rpc(method, params, {"MCP-Protocol-Version": LEGACY} | self.session)
+
+    def modern(self, method: str, params: dict) -> dict:
+        envelope = {"protocolVersion": MODERN, "clientInfo": CLIENT, "clientCapabilities": {}}
+        params = params | {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in envelope.items()}}
+        headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
+        if name := params.get("name"):
+            headers["Mcp-Name"] = name
+        return self.rpc(method, params, headers)
+
+    def initialize(self) -> str:
+        params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT}
+        result = self.rpc("initialize", params, {})
+        server = result.get("serverInfo", {})
+        if result.get("protocolVersion") != LEGACY or server.get("name") != "rolecall":
+            raise Failed(f"rolecall, {LEGACY}", json.dumps(result)[:300], "Something that is not Rolecall answers.")
+        body = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        headers = self.headers | {"MCP-Protocol-Version": LEGACY} | self.session
+        answer = self.endpoint.send("POST", self.endpoint.mcp, body, headers)
+        if answer.status != 202:
+            raise Failed("202 to notifications/initialized", answer.seen(), advice(answer))
+        return f"rolecall {server.get('version')}, {LEGACY}"
+
+    def discover(self) -> str:
+        result = self.modern("server/discover", {})
+        if MODERN not in result.get("supportedVersions", []):
+            raise Failed(MODERN, json.dumps(result)[:300], "This Rolecall is of another version.")
+        return MODERN
+
+    def tools(self, ask: Callable[[str, dict], dict]) -> str:
+        names = [tool.get("name") for tool in ask("tools/list", {}).get("tools", [])]
+        if "whoami" not in names or "auth_status" not in names:
+            raise Failed("whoami and auth_status", ", ".join(map(str, names)) or "no tools", "This is no Rolecall.")
+        return f"{len(names)} tools"
+
+    def call(self, ask: Callable[[str, dict], dict], tool: str) -> dict:
+        result = ask("tools/call", {"name": tool, "arguments": {}})
+        if result.get("isError"):
+            text = " ".join(part.get("text", "") for part in result.get("content", []))
+            raise Failed(f"an answer of {tool}", text[:400], "The log group has the reason.")
+        return result.get("structuredContent", {})
+
+    def whoami(self, ask: Callable[[str, dict], dict]) -> str:
+        who = self.call(ask, "whoami")
+        if not who.get("subject"):
+            raise Failed("a subject", json.dumps(who)[:300], "The server does not know its callers.")
+        return f"{who['subject']} of {who.get('issuer')}, role {who.get('role') or 'none'}"
+
+    def aws(self) -> str:
+        """The caller's role, used."""
+        who = self.call(self.modern, "whoami")
+        if not who.get("role"):
+            self.warnings.append(
+                "aws: this caller has no AWS role, so nothing was tried with one. Use a token with a role, or ROLE=…"
+            )
+            return "not tried"
+        try:
+            status = self.call(self.modern, "auth_status")
+        except Failed as failed:
+            raise Failed(
+                "credentials of the role",
+                failed.came,
+                f"Name {who['role']} in assumable_role_arns, and let it trust the execution role as the output"
+                " role_trust_policy says.",
+            ) from None
+        return f"AWS says {status.get('aws', {}).get('arn')}"
+
+    def checks(self, is_signed: bool) -> list[tuple[str, Callable[[], str]]]:
+        refusals = (
+            [("unsigned requests", self.unsigned)]
+            if is_signed
+            else [
+                ("challenge", self.challenge),
+                ("metadata", self.metadata),
+                ("bad token", self.bad_token),
+            ]
+        )
+        return [
+            ("healthz", self.healthz),
+            *refusals,
+            (f"{LEGACY} initialize", self.initialize),
+            (f"{LEGACY} tools/list", lambda: self.tools(self.legacy)),
+            (f"{LEGACY} tools/call whoami", lambda: self.whoami(self.legacy)),
+            (f"{MODERN} server/discover", self.discover),
+            (f"{MODERN} tools/list", lambda: self.tools(self.modern)),
+            (f"{MODERN} tools/call whoami", lambda: self.whoami(self.modern)),
+            ("aws", self.aws),
+        ]
+
+
+def run(smoke: Smoke, is_signed: bool, say: Callable[[str], None]) -> int:
+    """Runs all checks; gives how many failed."""
+    failures = 0
+    for name, check in smoke.checks(is_signed):
+        try:
+            say(f"ok      {name}: {check()}")
+        except Unreachable as failed:
+            say(f"FAILED  {name}: {failed}")
+            return failures + 1
+        except Failed as failed:
+            failures += 1
+            say(f"FAILED  {name}: {failed}")
+        for warning in smoke.warnings:
+            say(f"WARNING {warning}")
+        smoke.warnings.clear()
+    return failures
+
+
+def signer(arguments: argparse.Namespace) -> tuple[Callable[[str, str, bytes, dict], dict], list[str]]:
+    """How to sign for this URL, with the credentials of the environment or profile; and what must not be printed."""
+    try:
+        import botocore.session
+    except ImportError:
+        sys.exit("SIGV4=1 needs botocore: make smoke installs it.")
+    session = botocore.session.get_session()
+    host = urlsplit(arguments.url).hostname or ""
+    named = re.search(r"\.lambda-url\.([a-z0-9-]+)\.", host)
+    region = arguments.region or (named and named.group(1)) or session.get_config_variable("region")
+    if not region:
+        sys.exit("The URL names no region: REGION=…")
+    credentials = session.get_credentials()
+    if not credentials:
+        sys.exit("There are no AWS credentials to sign with: set AWS_PROFILE, or sign in.")
+    frozen = credentials.get_frozen_credentials()
+    return signed(credentials, region), [secret for secret in (frozen.secret_key, frozen.token) if secret]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Checks a deployed Rolecall, as its clients would meet it.")
+    parser.add_argument("url", metavar="URL", help="the URL that clients use (output mcp_url)")
+    parser.add_argument("--connect", metavar="HOST:PORT", help="connect there, by plain HTTP, for tests")
+    parser.add_argument("--sigv4", action="store_true", help="sign with AWS credentials, in place of a token")
+    parser.add_argument("--role", metavar="ARN", help="the role to name as X-Quilt-User-Role")
+    parser.add_argument("--region", help="with --sigv4: the front door's region, where its host does not say")
+    arguments = parser.parse_args()
+    token = os.environ.get("TOKEN", "").strip()
+    if arguments.sigv4:
+        authenticate, hidden = signer(arguments)
+    elif token:
+        authenticate, hidden = bearer(token), [token]
+    else:
+        sys.exit(
+            "A token is needed: make smoke URL=… TOKEN=… (or the variable TOKEN); or SIGV4=1 for a signed request."
+        )
+    smoke = Smoke(Endpoint(arguments.url, arguments.connect, authenticate))
+    if arguments.role:
+        smoke.headers["X-Quilt-User-Role"] = arguments.role
+
+    def say(line: str) -> None:
+        for secret in hidden:
+            line = line.replace(secret, "[secret]")
+        print(line, flush=True)
+
+    failures = run(smoke, arguments.sigv4, say)
+    print(f"{failures} failed" if failures else "All checks passed.", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The test of the smoke test: what goes wrong between a client and Rolecall, and which checks must then fail.
+
+Each fault changes what a front door gives its clients, one thing at a time; the checks that fail must be exactly those
+that are named, so that no check is without effect and none fails for another's reason.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from exchange import Answer, Request
+
+Fault = Callable[[Request, Answer], Answer]
+
+ERAS = ("2025-11-25", "2026-07-28")
+DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
+WHOAMI = [f"{era} tools/call whoami" for era in ERAS]
+LISTS = [f"{era} tools/list" for era in ERAS]
+INITIALIZE, DISCOVER = f"{ERAS[0]} initialize", f"{ERAS[1]} server/discover"
+
+
+def message(request: Request) -> dict:
+    return json.loads(request.body) if request.body else {}
+
+
+def asks(request: Request, method: str, tool: str | None = None) -> bool:
+    sent = message(request)
+    return sent.get("method") == method and (tool is None or sent["params"]["name"] == tool)
+
+
+def edited(answer: Answer, edit: Callable[[dict], None]) -> Answer:
+    """The answer with its JSON changed."""
+    value = json.loads(b"".join(answer.body))
+    edit(value)
+    return replace(answer, body=iter([json.dumps(value).encode()]))
+
+
+def at(path: str, status: int) -> Fault:
+    """Another status for a path."""
+    return lambda request, answer: replace(answer, status=status) if request.path.endswith(path) else answer
+
+
+def of(method: str, edit: Callable[[dict], None], tool: str | None = None) -> Fault:
+    """Another result of a method."""
+    return lambda request, answer: (
+        edited(answer, lambda value: edit(value["result"]))
+        if answer.status == 200 and asks(request, method, tool)
+        else answer
+    )
+
+
+def challenge(change: Callable[[str], str | None]) -> Fault:
+    """Another challenge."""
+
+    def fault(_request: Request, answer: Answer) -> Answer:
+        headers = [
+            (name, change(value) if name.lower() == "www-authenticate" else value) for name, value in answer.headers
+        ]
+        return replace(answer, headers=[(name, value) for name, value in headers if value is not None])
+
+    return fault
+
+
+def lets_everyone_in(_request: Request, answer: Answer) -> Answer:
+    return replace(answer, status=200) if answer.status == 401 else answer
+
+
+def loses_notifications(request: Request, answer: Answer) -> Answer:
+    return replace(answer, status=404) if asks(request, "notifications/initialized") else answer
+
+
+def other_resource(request: Request, answer: Answer) -> Answer:
+    is_document = request.path == DOCUMENT
+    return (
+        edited(answer, lambda value: value.update(resource="https://other.example.com/mcp")) if is_document else answer
+    )
+
+
+def nobody(result: dict) -> None:
+    result["structuredContent"]["subject"] = None
+
+
+# Name, fault, the checks that must fail.
+FAULTS: list[tuple[str, Fault, list[str]]] = [
+    ("healthz answers 503", at("/healthz", 503), ["healthz"]),
+    ("the challenge is removed", challenge(lambda _: None), ["challenge", "metadata", "bad token"]),
+    ("the challenge is another's", challenge(lambda _: "Basic realm=x"), ["challenge", "metadata", "bad token"]),
+    (
+        "the challenge names no document",
+        challenge(lambda value: value.split(" ")[0] + ' error="invalid_token"'),
+        ["metadata"],
+    ),
+    (
+        "the challenge names another host's document",
+        challenge(lambda value: value.replace("https://", "https://other.")),
+        ["challenge"],
+    ),
+    (
+        "the challenge does not say invalid_token",
+        challenge(lambda value: value.replace("invalid_token", "invalid_request")),
+        ["bad token"],
+    ),
+    ("the document is lost", at(DOCUMENT, 404), ["challenge", "metadata"]),
+    ("the document is of another resource", other_resource, ["challenge", "metadata"]),
+    ("everyone is let in", lets_everyone_in, ["challenge", "metadata", "bad token"]),
+    (
+        "another server initializes",
+        of("initialize", lambda result: result["serverInfo"].update(name="other")),
+        [INITIALIZE],
+    ),
+    ("notifications are lost", loses_notifications, [INITIALIZE]),
+    (
+        "another revision is discovered",
+        of("server/discover", lambda result: result.update(supportedVersions=[])),
+        [DISCOVER],
+    ),
+    ("tools are lost", of("tools/list", lambda result: result.update(tools=[])), LISTS),
+    ("whoami fails", of("tools/call", lambda result: result.update(isError=True), "whoami"), [*WHOAMI, "aws"]),
+    ("whoami knows nobody", of("tools/call", nobody, "whoami"), WHOAMI),
+    ("the role does not work", of("tools/call", lambda result: result.update(isError=True), "auth_status"), ["aws"]),
+    (
+        "MCP is not found",
+        at("/mcp", 404),
+        ["challenge", "metadata", "bad token", INITIALIZE, LISTS[0], WHOAMI[0], DISCOVER, LISTS[1], WHOAMI[1], "aws"],
+    ),
+]
