@@ -79,7 +79,16 @@ SHARED_MISTAKES = [
         SUBNET,
     ),
     ("egress_cidr_blocks", [[], ["10.0.0.0"], ["256.0.0.0/8"], ["10.0.0.0/33"], ["010.0.0.0/8"], ["::/0"]], EGRESS),
-    ("secret_arns", [["jwt"], [ARN.format("secretsmanager", "secret:jwt")], [ARN.format("secretsmanager", "secret:*")], [ARN.format("ssm", "secret:a")]], SECRET),
+    (
+        "secret_arns",
+        [
+            ["jwt"],
+            [ARN.format("secretsmanager", "secret:jwt")],
+            [ARN.format("secretsmanager", "secret:*")],
+            [ARN.format("ssm", "secret:a-AbCdEf")],
+        ],
+        SECRET,
+    ),
     ("secret_kms_key_arns", [[ARN.format("kms", "alias/a")], ["0123abcd"], KEY], KMS_KEY),
     ("assumable_role_arns", [["arn:aws:iam::111122223333:role/Quilt*"], ["arn:aws:iam::1:role/A"], ["Quilt"]], ROLE),
     ("external_id", ["a", "a" * 1225, "a b", ""], EXTERNAL_ID),
@@ -215,7 +224,8 @@ def test_what_stands_at_the_edge_is_taken(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("image", ["rolecall:1", "a.example:5000/b/rolecall:v1.0_x", "rolecall@sha256:" + "0a" * 32])
 def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
-    assert mistakes(RolecallServiceInputs, SERVICE | {"image": image, "desired_count": 0, "cpu": 4096, "memory": 30720}) == []
+    given = {"image": image, "desired_count": 0, "cpu": 4096, "memory": 30720}
+    assert mistakes(RolecallServiceInputs, SERVICE | given) == []
 
 
 def test_what_is_known_only_at_deployment_is_taken() -> None:

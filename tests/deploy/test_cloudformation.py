@@ -632,7 +632,8 @@ def test_cpu_and_memory_are_what_fargate_has(cpu: int, least: int, most: int) ->
     sizes = {512, *range(1024, 30721, 1024)}
     taken = {size for size in sizes if not said(size)}
     assert taken == {size for size in sizes if least <= size <= most}
-    assert said(least + step // 2) == said(least + 1) == [ECS["Rules"]["Memory256"]["Assertions"][0]["AssertDescription"]]
+    sentence = ECS["Rules"]["Memory256"]["Assertions"][0]["AssertDescription"]
+    assert said(least + step // 2) == said(least + 1) == [sentence]
 
 
 def test_the_access_logs_group_is_one_that_aws_lets_be_written_by_its_prefix() -> None:
