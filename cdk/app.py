@@ -28,7 +28,8 @@ def rolecall_stack(app: App) -> Stack:
     inputs = read_inputs(app.node.try_get_context("inputs"), kind)
     stack = Stack(
         app,
-        inputs.name,
+        # Each variant is a stack of its own: one by the other's name would take its place.
+        inputs.name if variant == "function" else f"{inputs.name}-{variant}",
         description="Rolecall: an MCP endpoint where every call runs as its caller",
         synthesizer=DefaultStackSynthesizer(),
         analytics_reporting=False,

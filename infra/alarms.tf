@@ -5,6 +5,7 @@ locals {
     errors                   = { namespace = "AWS/Lambda", metric = "Errors", threshold = 1, description = "The function failed." }
     throttles                = { namespace = "AWS/Lambda", metric = "Throttles", threshold = 1, description = "The function was throttled." }
     auth-failures            = { namespace = "Rolecall", metric = "AuthFailures", threshold = 100, description = "Many requests were refused for their token or role." }
+    auth-unavailable         = { namespace = "Rolecall", metric = "AuthUnavailable", threshold = 1, description = "A secret, or an issuer's keys or verdict, could not be had." }
     role-assumption-failures = { namespace = "Rolecall", metric = "RoleAssumptionFailure", threshold = 5, description = "STS refused or did not answer." }
   }
 }

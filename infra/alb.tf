@@ -67,4 +67,8 @@ resource "aws_lb_listener_rule" "this" {
     }
   }
   tags = local.tags
+  # Elastic Load Balancing deletes no group that a rule forwards to: with another group come other rules.
+  lifecycle {
+    replace_triggered_by = [aws_lb_target_group.this[0].arn]
+  }
 }

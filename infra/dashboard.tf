@@ -7,7 +7,7 @@ locals {
     ["Duration", [["AWS/Lambda", "Duration", "p50"], ["AWS/Lambda", "Duration", "p99"]]],
     ["Instances", [["AWS/Lambda", "ConcurrentExecutions", "Maximum"]]],
     ["Tools", [["Rolecall", "ToolCalls", "Sum"], ["Rolecall", "ToolErrors", "Sum"]]],
-    ["Refusals", [["Rolecall", "AuthFailures", "Sum"], ["Rolecall", "RoleAssumptionFailure", "Sum"]]],
+    ["Refusals", [["Rolecall", "AuthFailures", "Sum"], ["Rolecall", "AuthUnavailable", "Sum"], ["Rolecall", "RoleAssumptionFailure", "Sum"]]],
     ["Role assumption", [["Rolecall", "RoleAssumptionLatency", "p50"], ["Rolecall", "RoleAssumptionLatency", "p99"]]],
   ]
 }

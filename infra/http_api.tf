@@ -29,9 +29,10 @@ resource "aws_apigatewayv2_route" "this" {
 }
 
 # What is refused before it reaches the function is in no other log.
+# The prefix is one that the account's resource policy names once, for all such groups: AWS adds any other to it, until it is full.
 resource "aws_cloudwatch_log_group" "http_api" {
   count             = local.http_api
-  name              = "/aws/apigateway/${var.name}"
+  name              = "/aws/vendedlogs/apigateway/${var.name}"
   retention_in_days = var.log_retention_in_days
   kms_key_id        = var.kms_key_arn
   tags              = local.tags

@@ -10,8 +10,9 @@ locals {
   region    = data.aws_region.this.id
   suffix    = data.aws_partition.this.dns_suffix
 
-  tags   = merge({ "rolecall:stack" = var.name }, var.tags)
-  in_vpc = var.vpc_id != null
+  tags = merge({ "rolecall:stack" = var.name }, var.tags)
+  # By the number of subnets: a VPC that is made in the same run has no id yet, and how many there are must be known.
+  in_vpc = length(var.private_subnet_ids) > 0
 
   # By name, where a reference would make a circle: front doors name the function, and its environment names the front door.
   function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${var.name}"

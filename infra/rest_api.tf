@@ -41,6 +41,8 @@ resource "aws_api_gateway_rest_api" "this" {
   count = local.rest_api
   name  = var.name
   body  = jsonencode(local.openapi)
+  # The body is the whole API: what a later one lacks, the API lacks too.
+  put_rest_api_mode = "overwrite"
   endpoint_configuration {
     types = ["REGIONAL"]
   }

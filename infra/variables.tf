@@ -221,7 +221,7 @@ variable "secret_arns" {
   default     = []
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$", member))])
+    condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$", member))])
     error_message = "A secret must be given by its full Secrets Manager ARN, without wildcards."
   }
 }
@@ -266,6 +266,18 @@ variable "environment" {
   validation {
     condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z][A-Za-z0-9_]+$", name)) && !startswith(name, "ROLECALL_")])
     error_message = "Names of variables must be of A-Z, a-z, 0-9 and '_', and not begin with ROLECALL_."
+  }
+  # Of 4096 bytes: the rest is for what the module adds. Four letters of base64 are three bytes.
+  validation {
+    condition = length(base64encode(jsonencode(merge(
+      {
+        ROLECALL_CONFIG      = var.configuration
+        ROLECALL_PUBLIC_URL  = var.public_url == null ? "" : var.public_url
+        ROLECALL_EXTERNAL_ID = var.external_id == null ? var.name : var.external_id
+      },
+      var.environment,
+    )))) <= 5064
+    error_message = "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration, public URL, external id and environment may take 3798 bytes."
   }
 }
 

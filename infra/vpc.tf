@@ -6,6 +6,13 @@ resource "aws_security_group" "function" {
   description = "Rolecall ${var.name}: egress only"
   vpc_id      = var.vpc_id
   tags        = local.tags
+  # Lambda takes its network interfaces away as the function's role, some 20 minutes after the function is gone: the role stays
+  # until they are, and with them this group.
+  depends_on = [aws_iam_role_policy.function]
+  # EC2 deletes no group that is in use: the function leaves the old one first.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_vpc_security_group_egress_rule" "https" {

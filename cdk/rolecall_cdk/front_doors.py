@@ -81,7 +81,9 @@ def http_api(scope: Construct, inputs: RolecallInputs, called_arn: str) -> Api:
     )
     acknowledge(route, {"AwsSolutions-APIG4": ROLECALL_AUTHENTICATES})
     # What is refused before it reaches the function is in no other log.
-    access_logs = log_group(scope, "HttpApiLogGroup", f"/aws/apigateway/{inputs.name}", inputs)
+    # The prefix is one that the account's resource policy names once, for all such groups: AWS adds any other to it,
+    # until it is full.
+    access_logs = log_group(scope, "HttpApiLogGroup", f"/aws/vendedlogs/apigateway/{inputs.name}", inputs)
     http.CfnStage(
         scope,
         "HttpApiStage",
@@ -105,6 +107,8 @@ def rest_api(scope: Construct, inputs: RolecallInputs, called_arn: str) -> Api:
         "RestApi",
         name=inputs.name,
         body=body,
+        # The body is the whole API: what a later one lacks, the API lacks too.
+        mode="overwrite",
         endpoint_configuration=rest.CfnRestApi.EndpointConfigurationProperty(types=["REGIONAL"]),
     )
     api_id = rest_api.ref

@@ -129,7 +129,7 @@ EGRESS = each(
 )
 SECRETS = each(
     text(
-        r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$",
+        r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$",
         "A secret must be given by its full Secrets Manager ARN, without wildcards.",
     )
 )
@@ -166,6 +166,14 @@ ECR_REPOSITORY = text(
     r"^arn:aws[a-z-]*:ecr:[a-z0-9-]+:[0-9]{12}:repository/[a-z0-9._/-]+$",
     "An ECR repository must be given by its full ARN.",
 )
+# MiB for each number of CPU units.
+FARGATE = {
+    256: (512, 1024, 2048),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+}
 NEEDS_HOST = "The front door alb needs a listener host or a public URL, by which clients reach it."
 
 
@@ -258,6 +266,16 @@ class SharedInputs:
             raise ValueError("\n".join(found))
 
 
+def bytes_of_environment(inputs: RolecallInputs) -> int:
+    """What the inputs take of the environment's 4096 bytes; the rest is for what the construct adds."""
+    variables = {
+        "ROLECALL_CONFIG": inputs.configuration,
+        "ROLECALL_PUBLIC_URL": inputs.public_url or "",
+        "ROLECALL_EXTERNAL_ID": inputs.external_id or inputs.name,
+    } | dict(inputs.environment)
+    return len(json.dumps(variables, separators=(",", ":"), ensure_ascii=False).encode())
+
+
 @dataclass(frozen=True, kw_only=True)
 class RolecallInputs(SharedInputs):
     """The inputs of the Lambda variant."""
@@ -287,6 +305,12 @@ class RolecallInputs(SharedInputs):
             frozenset({"vpc_id", "private_subnet_ids"}),
             VPC_WITH_SUBNETS,
             lambda inputs: (inputs.vpc_id is None) == (len(inputs.private_subnet_ids) == 0),
+        ),
+        CrossRule(
+            frozenset({"name", "configuration", "public_url", "external_id", "environment"}),
+            "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration,"
+            " public URL, external id and environment may take 3798 bytes.",
+            lambda inputs: bytes_of_environment(inputs) <= 3798,
         ),
     )
 
@@ -337,6 +361,12 @@ class RolecallServiceInputs(SharedInputs):
             frozenset({"listener_host", "public_url"}),
             NEEDS_HOST,
             lambda inputs: (inputs.listener_host or inputs.public_url) is not None,
+        ),
+        CrossRule(
+            frozenset({"cpu", "memory"}),
+            "Fargate has no task of this CPU and memory: 256 units go with 512, 1024 or 2048 MiB, 512 with 1 to 4 GiB,"
+            " 1024 with 2 to 8, 2048 with 4 to 16, and 4096 with 8 to 30, in whole GiB.",
+            lambda inputs: inputs.memory in FARGATE[inputs.cpu],
         ),
     )
 

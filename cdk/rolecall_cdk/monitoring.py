@@ -27,6 +27,14 @@ COUNTED = (
         "Many requests were refused for their token or role.",
     ),
     (
+        "AuthUnavailableAlarm",
+        "auth-unavailable",
+        "Rolecall",
+        "AuthUnavailable",
+        1,
+        "A secret, or an issuer's keys or verdict, could not be had.",
+    ),
+    (
         "RoleAssumptionFailuresAlarm",
         "role-assumption-failures",
         "Rolecall",
@@ -45,7 +53,14 @@ WIDGETS = (
     ("Duration", (("AWS/Lambda", "Duration", "p50"), ("AWS/Lambda", "Duration", "p99"))),
     ("Instances", (("AWS/Lambda", "ConcurrentExecutions", "Maximum"),)),
     ("Tools", (("Rolecall", "ToolCalls", "Sum"), ("Rolecall", "ToolErrors", "Sum"))),
-    ("Refusals", (("Rolecall", "AuthFailures", "Sum"), ("Rolecall", "RoleAssumptionFailure", "Sum"))),
+    (
+        "Refusals",
+        (
+            ("Rolecall", "AuthFailures", "Sum"),
+            ("Rolecall", "AuthUnavailable", "Sum"),
+            ("Rolecall", "RoleAssumptionFailure", "Sum"),
+        ),
+    ),
     ("Role assumption", (("Rolecall", "RoleAssumptionLatency", "p50"), ("Rolecall", "RoleAssumptionLatency", "p99"))),
 )
 

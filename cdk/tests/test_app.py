@@ -44,6 +44,12 @@ def test_each_example_is_right(path: Path, package: Path, tmp_path: Path) -> Non
         assert json.loads(configuration) == given["configuration"]
 
 
+def test_a_service_takes_no_functions_place(package: Path, tmp_path: Path) -> None:
+    function = {"package_path": str(package), **CONFIGURATION}
+    assert stack(tmp_path, function).stack_name == "rolecall"
+    assert stack(tmp_path, SERVICE, "service").stack_name == "rolecall-service"
+
+
 def refusal(tmp_path: Path, given: Any, variant: str | None = None) -> str:
     """What the app says of inputs."""
     with pytest.raises(ValueError) as error:

@@ -349,7 +349,7 @@ def test_versions_stay_and_the_alias_points_to_one(function: Function) -> None:
 def test_logs_are_kept_as_long_as_asked_and_encrypted(function: Function) -> None:
     groups = properties(function(log_retention_in_days=7, kms_key_arn=KEY), "AWS::Logs::LogGroup")
     assert [(group["LogGroupName"], group["RetentionInDays"], group["KmsKeyId"]) for group in groups] == [
-        ("/aws/apigateway/rolecall", 7, KEY),
+        ("/aws/vendedlogs/apigateway/rolecall", 7, KEY),
         ("/aws/lambda/rolecall", 7, KEY),
     ]
     assert all("KmsKeyId" not in group for group in properties(function(), "AWS::Logs::LogGroup"))
@@ -382,6 +382,7 @@ def test_the_rest_api_streams_and_has_a_deployment_for_each_body(function: Funct
     (api,) = properties(template, "AWS::ApiGateway::RestApi")
     called = f"{API_GATEWAY}:lambda:path/2021-11-15/functions/{FUNCTION}:live"
     assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert api["Mode"] == "overwrite"
     assert api["Body"]["paths"] == {
         "/{proxy+}": {
             "x-amazon-apigateway-any-method": {
@@ -531,6 +532,13 @@ def test_alarms_tell_the_topics_of_each_kind_of_failure(function: Function) -> N
                 "AuthFailures",
                 100,
                 "Many requests were refused for their token or role.",
+            ),
+            (
+                "auth-unavailable",
+                "Rolecall",
+                "AuthUnavailable",
+                1,
+                "A secret, or an issuer's keys or verdict, could not be had.",
             ),
             ("role-assumption-failures", "Rolecall", "RoleAssumptionFailure", 5, "STS refused or did not answer."),
         )

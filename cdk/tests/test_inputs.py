@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import MISSING, fields
 from typing import Any
@@ -23,6 +24,14 @@ HOST = "A listener host must be a host name in lower case, without wildcards."
 BASE_PATH = "A base path must be empty, or begin with '/' and not end with it."
 VPC_SENTENCE = "A VPC must be given by its id, such as vpc-0123456789abcdef0."
 SUBNET = "A subnet must be given by its id, such as subnet-0123456789abcdef0."
+ENVIRONMENT_SIZE = (
+    "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration, public"
+    " URL, external id and environment may take 3798 bytes."
+)
+FARGATE = (
+    "Fargate has no task of this CPU and memory: 256 units go with 512, 1024 or 2048 MiB, 512 with 1 to 4 GiB, 1024"
+    " with 2 to 8, 2048 with 4 to 16, and 4096 with 8 to 30, in whole GiB."
+)
 TOGETHER = "A VPC and its subnets must be given together."
 EGRESS = "Egress must be given as IPv4 CIDR blocks, at least one."
 SECRET = "A secret must be given by its full Secrets Manager ARN, without wildcards."
@@ -70,7 +79,16 @@ SHARED_MISTAKES = [
         SUBNET,
     ),
     ("egress_cidr_blocks", [[], ["10.0.0.0"], ["256.0.0.0/8"], ["10.0.0.0/33"], ["010.0.0.0/8"], ["::/0"]], EGRESS),
-    ("secret_arns", [["jwt"], [ARN.format("secretsmanager", "secret:*")], [ARN.format("ssm", "secret:a")]], SECRET),
+    (
+        "secret_arns",
+        [
+            ["jwt"],
+            [ARN.format("secretsmanager", "secret:jwt")],
+            [ARN.format("secretsmanager", "secret:*")],
+            [ARN.format("ssm", "secret:a-AbCdEf")],
+        ],
+        SECRET,
+    ),
     ("secret_kms_key_arns", [[ARN.format("kms", "alias/a")], ["0123abcd"], KEY], KMS_KEY),
     ("assumable_role_arns", [["arn:aws:iam::111122223333:role/Quilt*"], ["arn:aws:iam::1:role/A"], ["Quilt"]], ROLE),
     ("external_id", ["a", "a" * 1225, "a b", ""], EXTERNAL_ID),
@@ -142,10 +160,26 @@ def test_the_service_refuses(name: str, value: Any, sentence: str) -> None:
         ({"web_acl_arn": WEB_ACL}, WEB_ACL_DOOR),
         (VPC | {"private_subnet_ids": []}, TOGETHER),
         (VPC | {"vpc_id": None}, TOGETHER),
+        # As Lambda measures it, the first is 4500 bytes.
+        ({"configuration": json.dumps({"a": [""] * 900}, separators=(",", ":"))}, ENVIRONMENT_SIZE),
+        ({"environment": {"AB": "x" * 3750}}, ENVIRONMENT_SIZE),
+        ({"environment": {"AB": "ä" * 1900}}, ENVIRONMENT_SIZE),
     ],
 )
 def test_inputs_must_go_together(given: dict[str, Any], sentence: str) -> None:
     assert mistakes(RolecallInputs, FUNCTION | given) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "least", "most"),
+    [(256, 512, 2048), (512, 1024, 4096), (1024, 2048, 8192), (2048, 4096, 16384), (4096, 8192, 30720)],
+)
+def test_cpu_and_memory_are_what_fargate_has(cpu: int, least: int, most: int) -> None:
+    def said(memory: int) -> list[str]:
+        return mistakes(RolecallServiceInputs, SERVICE | {"cpu": cpu, "memory": memory})
+
+    assert said(least) == said(most) == []
+    assert said(least + 1) == said(most + 1024 if most < 30720 else 7168) == [FARGATE]
 
 
 def test_a_service_needs_a_name_by_which_it_is_called() -> None:
@@ -190,7 +224,8 @@ def test_what_stands_at_the_edge_is_taken(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("image", ["rolecall:1", "a.example:5000/b/rolecall:v1.0_x", "rolecall@sha256:" + "0a" * 32])
 def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
-    assert mistakes(RolecallServiceInputs, SERVICE | {"image": image, "desired_count": 0, "memory": 30720}) == []
+    given = {"image": image, "desired_count": 0, "cpu": 4096, "memory": 30720}
+    assert mistakes(RolecallServiceInputs, SERVICE | given) == []
 
 
 def test_what_is_known_only_at_deployment_is_taken() -> None:

@@ -137,6 +137,10 @@ resource "aws_security_group" "this" {
   description = "Rolecall ${var.name}: from the load balancer"
   vpc_id      = var.vpc_id
   tags        = local.tags
+  # EC2 deletes no group that is in use: the tasks leave the old one first.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
@@ -212,6 +216,10 @@ resource "aws_lb_listener_rule" "this" {
     }
   }
   tags = local.tags
+  # Elastic Load Balancing deletes no group that a rule forwards to: with another group come other rules.
+  lifecycle {
+    replace_triggered_by = [aws_lb_target_group.this.arn]
+  }
 }
 
 resource "aws_ecs_task_definition" "this" {

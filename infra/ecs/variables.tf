@@ -70,6 +70,16 @@ variable "memory" {
     condition     = floor(var.memory) == var.memory && var.memory >= 512 && var.memory <= 30720
     error_message = "The memory must be a whole number of MiB from 512 to 30720."
   }
+  validation {
+    condition = anytrue([
+      var.cpu == 256 && contains([512, 1024, 2048], var.memory),
+      var.cpu == 512 && contains(range(1024, 4097, 1024), var.memory),
+      var.cpu == 1024 && contains(range(2048, 8193, 1024), var.memory),
+      var.cpu == 2048 && contains(range(4096, 16385, 1024), var.memory),
+      var.cpu == 4096 && contains(range(8192, 30721, 1024), var.memory),
+    ])
+    error_message = "Fargate has no task of this CPU and memory: 256 units go with 512, 1024 or 2048 MiB, 512 with 1 to 4 GiB, 1024 with 2 to 8, 2048 with 4 to 16, and 4096 with 8 to 30, in whole GiB."
+  }
 }
 
 variable "desired_count" {
@@ -180,7 +190,7 @@ variable "secret_arns" {
   default     = []
   nullable    = false
   validation {
-    condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$", member))])
+    condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$", member))])
     error_message = "A secret must be given by its full Secrets Manager ARN, without wildcards."
   }
 }

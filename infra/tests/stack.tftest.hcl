@@ -261,8 +261,13 @@ run "everything_has_just_the_statements_it_needs" {
   assert {
     condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.counted), [aws_cloudwatch_metric_alarm.duration]) :
       alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:123456789012:alarms"]) && alarm.ok_actions == alarm.alarm_actions
-    ]) && length(aws_cloudwatch_metric_alarm.counted) == 4
-    error_message = "five alarms, each to the topic"
+    ]) && length(aws_cloudwatch_metric_alarm.counted) == 5
+    error_message = "six alarms, each to the topic"
+  }
+  # A server that cannot judge tokens answers 503, which Lambda counts as a success.
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.counted["auth-unavailable"].metric_name == "AuthUnavailable" && aws_cloudwatch_metric_alarm.counted["auth-unavailable"].threshold == 1
+    error_message = "the alarm of a secret or keys that cannot be had"
   }
 }
 
@@ -321,4 +326,36 @@ run "a_function_url_takes_signed_calls_only" {
     condition     = !contains(keys(aws_lambda_function.this.environment[0].variables), "ROLECALL_PUBLIC_URL") && output.public_url == "https://abcdefghij.lambda-url.us-east-1.on.aws"
     error_message = "the URL is an output only"
   }
+}
+
+run "the_vpc_may_be_made_in_the_same_run" {
+  command = plan
+  module {
+    source = "./tests/new_vpc"
+  }
+}
+
+# AWS puts all groups with this prefix into the account's resource policy as one.
+run "the_access_log_is_a_vended_one" {
+  assert {
+    condition     = aws_cloudwatch_log_group.http_api[0].name == "/aws/vendedlogs/apigateway/rolecall"
+    error_message = "the access log's group"
+  }
+}
+
+# Of 2700 characters, 1800 are quotation marks.
+run "an_environment_that_lambda_would_refuse" {
+  command = plan
+  variables {
+    configuration = jsonencode({ a = [for number in range(900) : ""] })
+  }
+  expect_failures = [var.environment]
+}
+
+run "a_secret_by_a_part_of_its_arn" {
+  command = plan
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"]
+  }
+  expect_failures = [var.secret_arns]
 }

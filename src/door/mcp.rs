@@ -145,6 +145,7 @@ async fn context(
                 AuthError::MissingToken => {}
                 AuthError::Unavailable(_) => {
                     tracing::error!(request_id = %id, %reason, "tokens cannot be verified");
+                    services.metrics.emit(&[Metric::AuthUnavailable], &id);
                 }
                 _ => services.metrics.emit(&[Metric::AuthFailures], &id),
             }

@@ -23,6 +23,8 @@ pub enum Metric {
     RoleAssumptionLatency(Duration),
     /// A request was refused for its token, or for the role it asked for.
     AuthFailures,
+    /// A token could not be judged: a secret, an issuer's keys or its verdict could not be had.
+    AuthUnavailable,
     /// A tool was called.
     ToolCalls,
     /// A tool's answer was an error.
@@ -37,6 +39,7 @@ impl Metric {
             Self::RoleAssumptionFailure => "RoleAssumptionFailure",
             Self::RoleAssumptionLatency(_) => "RoleAssumptionLatency",
             Self::AuthFailures => "AuthFailures",
+            Self::AuthUnavailable => "AuthUnavailable",
             Self::ToolCalls => "ToolCalls",
             Self::ToolErrors => "ToolErrors",
         }

@@ -525,6 +525,7 @@ def test_the_rest_apis_deployment_is_that_of_its_body() -> None:
     deployments = [name for name, found in LAMBDA["Resources"].items() if name.startswith("RestApiDeployment")]
     assert deployments == [expected], f"the body has changed: rename the deployment to {expected}"
     assert function_stack(FrontDoor="rest_api").properties("RestApiStage")["DeploymentId"] == f"<{expected}>"
+    assert LAMBDA["Resources"]["RestApi"]["Properties"]["Mode"] == "overwrite"
 
 
 def test_a_release_publishes_a_version_and_the_old_ones_stay() -> None:
@@ -609,3 +610,32 @@ def test_a_list_has_no_empty_member(name: str) -> None:
         assert cloudformation.refusals(template, {**parameters, key: good[key]}) == []
         for bad in (f"{good[key]},", f",{good[key]}", f"{good[key]},,{good[key]}"):
             assert cloudformation.refusals(template, {**parameters, key: bad}) == [declared["ConstraintDescription"]]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_secret_is_given_by_its_whole_arn(name: str) -> None:
+    needed = NEEDED if name == "rolecall.yaml" else ECS_NEEDED
+    sentence = TEMPLATES[name]["Parameters"]["SecretArns"]["ConstraintDescription"]
+    part = SECRETS[0].removesuffix("-AbCdEf")
+    assert cloudformation.refusals(TEMPLATES[name], {**needed, "SecretArns": part}) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "least", "most"),
+    [(256, 512, 2048), (512, 1024, 4096), (1024, 2048, 8192), (2048, 4096, 16384), (4096, 8192, 30720)],
+)
+def test_cpu_and_memory_are_what_fargate_has(cpu: int, least: int, most: int) -> None:
+    def said(memory: int) -> list[str]:
+        return cloudformation.refusals(ECS, {**ECS_NEEDED, "Cpu": str(cpu), "Memory": str(memory)})
+
+    step = 512 if cpu == 256 else 1024
+    sizes = {512, *range(1024, 30721, 1024)}
+    taken = {size for size in sizes if not said(size)}
+    assert taken == {size for size in sizes if least <= size <= most}
+    sentence = ECS["Rules"]["Memory256"]["Assertions"][0]["AssertDescription"]
+    assert said(least + step // 2) == said(least + 1) == [sentence]
+
+
+def test_the_access_logs_group_is_one_that_aws_lets_be_written_by_its_prefix() -> None:
+    names = {group["LogGroupName"] for group in function_stack().of_type("AWS::Logs::LogGroup").values()}
+    assert names == {"/aws/lambda/tools", "/aws/vendedlogs/apigateway/tools"}

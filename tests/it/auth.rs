@@ -277,10 +277,14 @@ fn a_secret_that_is_no_text_or_has_no_value_is_a_503() {
             let arn = made.unwrap().arn.unwrap();
             let server = Setup::new()
                 .with("/auth/issuers/0/hs256", json!({ "$secret": arn }))
+                .with("/telemetry/metrics", "emf")
                 .start();
             assert_eq!(server.user("alice").post(PING).await.status, 503);
             let log = server.terminate();
             assert!(log.contains(reason), "{reason}: {log}");
+            // An alarm's metric, and not the one for bad tokens.
+            assert!(log.contains(r#""AuthUnavailable":1.0"#), "{log}");
+            assert!(!log.contains("AuthFailures"), "{log}");
         }
     });
 }

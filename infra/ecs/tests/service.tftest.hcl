@@ -168,3 +168,27 @@ run "everything_has_just_the_statements_it_needs" {
     error_message = "ECS Exec writes to the root file system"
   }
 }
+
+run "a_size_that_fargate_does_not_have" {
+  command = plan
+  variables {
+    cpu = 512
+  }
+  expect_failures = [var.memory]
+}
+
+run "a_size_that_fargate_has" {
+  command = plan
+  variables {
+    cpu    = 4096
+    memory = 30720
+  }
+}
+
+run "a_secret_by_a_part_of_its_arn" {
+  command = plan
+  variables {
+    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"]
+  }
+  expect_failures = [var.secret_arns]
+}

@@ -289,7 +289,11 @@ TERRAFORM: dict[str, TerraformType] = {
     "aws_api_gateway_rest_api": TerraformType(
         "AWS::ApiGateway::RestApi",
         {"id": "Ref"},
-        {"body": document("Body"), "endpoint_configuration": block("EndpointConfiguration")},
+        {
+            "body": document("Body"),
+            "endpoint_configuration": block("EndpointConfiguration"),
+            "put_rest_api_mode": "Mode",
+        },
     ),
     "aws_api_gateway_stage": TerraformType(
         "AWS::ApiGateway::Stage",

@@ -158,7 +158,7 @@ ORDERS = [
     ),
     Order(
         "AWS::ApiGatewayV2::Stage/*",
-        "AWS::Logs::LogGroup//aws/apigateway/*",
+        "AWS::Logs::LogGroup//aws/vendedlogs/apigateway/*",
         "A stage without its log group is refused.",
     ),
     Order(
