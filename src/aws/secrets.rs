@@ -62,6 +62,7 @@ async fn version(
             return Err(SecretError::Unavailable(reason));
         }
         Err(kind) => {
+            let kind = for_operator(kind);
             let reason = format!("Secrets Manager did not give {arn:?}: {kind}");
             return Err(SecretError::Unusable(reason));
         }
@@ -87,6 +88,19 @@ async fn version(
                 ))),
             }
         }
+    }
+}
+
+/// Why a secret was refused, for whoever runs the server: it is they who read this, and not a caller.
+fn for_operator(refusal: AwsError) -> String {
+    match refusal {
+        AwsError::Denied => "the server's role may not read it. Is it in `secret_arns` of the deployment, and its KMS key, \
+             if it has its own, in `secret_kms_key_arns`?"
+            .to_owned(),
+        AwsError::Refused(code) if code == "ResourceNotFoundException" => {
+            "there is no such secret. Is the ARN right?".to_owned()
+        }
+        other => other.to_string(),
     }
 }
 

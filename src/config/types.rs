@@ -128,6 +128,14 @@ impl PublicUrl {
         {
             return Err("no part of its path may begin with `:` or `*`");
         }
+        let path = url.path().trim_end_matches('/');
+        if path.ends_with("/mcp") {
+            return Err("must be the server's URL, without the /mcp that clients add");
+        }
+        // There the server answers with documents of its own.
+        if path.split('/').any(|part| part == ".well-known") {
+            return Err("no part of its path may be `.well-known`");
+        }
         let host = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -135,7 +143,7 @@ impl PublicUrl {
         Ok(Self {
             text: canonical.to_owned(),
             host: Host(host),
-            path: url.path().trim_end_matches('/').to_owned(),
+            path: path.to_owned(),
         })
     }
 
@@ -342,6 +350,9 @@ mod tests {
             "https://0x7f.1",
             "https://mcp.example.com/:prod",
             "https://mcp.example.com/a/*b",
+            "https://mcp.example.com/mcp",
+            "https://mcp.example.com/tools/mcp/",
+            "https://mcp.example.com/.well-known/oauth-protected-resource",
             "ftp://mcp.example.com",
             "",
         ] {

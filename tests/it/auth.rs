@@ -322,6 +322,9 @@ fn a_secret_that_cannot_be_used_makes_the_server_unhealthy() {
             assert_refused(&refused, 503, None);
             assert!(refused.header("retry-after").is_some());
             assert_eq!(health().await, 503, "{secret}");
+            let log = server.terminate();
+            let told = log.contains("there is no such secret. Is the ARN right?");
+            assert_eq!(told, secret["$secret"] == missing, "{log}");
         }
     });
 }

@@ -185,6 +185,8 @@ fn a_denial_by_s3_or_secrets_manager_is_said_and_is_not_for_ever() {
         assert_eq!(faults.calls(ASSUME).len(), 1, "nor the role assumed again");
         faults.heal();
         assert_eq!(list(&alice, "alice").await.content()["count"], 3);
+        let log = server.terminate();
+        assert!(log.contains("Is it in `secret_arns`"), "{log}");
     });
 }
 
