@@ -496,8 +496,9 @@ def main() -> int:
             line = line.replace(secret, "[secret]")
         print(line, flush=True)
 
+    say(f"Clients connect to {smoke.endpoint.origin}{smoke.endpoint.mcp}")
     failures = run(smoke, arguments.sigv4, say)
-    print(f"{failures} failed" if failures else "All checks passed.", flush=True)
+    say(f"{failures} failed" if failures else "Nothing failed.")
     return 1 if failures else 0
 
 
