@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess
@@ -34,7 +33,7 @@ START_SECONDS = 60
 
 def configuration() -> str:
     """The least with which `serve` starts, on any address."""
-    issuer = {"issuer": "check", "audience": "check", "hs256": secrets.token_urlsafe(32)}
+    issuer = {"issuer": "https://idp.example.com", "jwks": "discover"}
     return json.dumps({"server": {"publicUrl": "https://mcp.example.com"}, "auth": {"issuers": [issuer]}})
 
 
@@ -82,7 +81,8 @@ def check_start(architecture: Architecture, binary: Path) -> None:
     command = [*starter(architecture), str(binary)]
     version = package.run(*command, "--version", env={})
     assert version == f"rolecall {VERSION}", version
-    with listening([*command, "serve", "--listen", "127.0.0.1:0"], {"ROLECALL_CONFIG": configuration()}) as url:
+    # On all addresses, as a container does: what production refuses, is refused here.
+    with listening([*command, "serve", "--listen", "0.0.0.0:0"], {"ROLECALL_CONFIG": configuration()}) as url:
         with urllib.request.urlopen(f"{url}/healthz", timeout=20) as answer:
             check_health(answer.read())
     print(f"{architecture.name}: starts, and answers /healthz")
