@@ -30,9 +30,12 @@ resource "aws_lb_target_group" "this" {
   name                               = var.name
   target_type                        = "lambda"
   lambda_multi_value_headers_enabled = true
-  # Each check would be a call of the function.
+  # Each check would be a call of the function. The times are Elastic Load Balancing's own: the provider sends an interval of 30,
+  # which is not longer than the timeout.
   health_check {
-    enabled = false
+    enabled  = false
+    interval = 35
+    timeout  = 30
   }
   tags = local.tags
 }

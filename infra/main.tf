@@ -75,7 +75,7 @@ locals {
       Effect    = "Allow"
       Action    = "kms:Decrypt"
       Resource  = var.secret_kms_key_arns
-      Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.${local.suffix}" } }
+      Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.${local.suffix}" } }
     }],
     [length(var.assumable_role_arns) > 0, {
       Sid      = "AssumeCallerRoles"

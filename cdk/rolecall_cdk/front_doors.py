@@ -205,6 +205,8 @@ def load_balancer(scope: Construct, inputs: RolecallInputs, alias: lambda_.CfnAl
         target_type="lambda",
         # Each check would be a call of the function.
         health_check_enabled=False,
+        health_check_interval_seconds=35,
+        health_check_timeout_seconds=30,
         target_group_attributes=[
             elb.CfnTargetGroup.TargetGroupAttributeProperty(key="lambda.multi_value_headers.enabled", value="true")
         ],

@@ -223,8 +223,9 @@ def published_version(
     resolved = Stack.of(scope).resolve(properties)
     digest = hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()[:16]
     version = lambda_.CfnVersion(scope, f"Version{digest}", function_name=function.ref)
-    # To roll back to.
-    version.apply_removal_policy(RemovalPolicy.RETAIN)
+    # To roll back to; but not one of a deployment that failed: the next attempt has the same hash, and Lambda would refuse to
+    # publish the same once more.
+    version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
     return version
 
 

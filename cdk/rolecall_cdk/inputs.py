@@ -93,8 +93,8 @@ def is_environment(value: Any) -> bool:
 
 
 NAME = text(
-    r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$",
-    "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter and not end with '-'.",
+    r"^(?!sg-)[a-z][a-z0-9-]{0,30}[a-z0-9]$",
+    "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
 )
 TEXT = Rule("The input {input} must be a text.", lambda value: isinstance(value, str))
 TEXT_MAP = Rule("The input {input} must be a map of texts.", is_text_map)
@@ -113,7 +113,11 @@ LISTENER = text(
 )
 LISTENER_PRIORITY = whole(1, 49999, "A listener priority must be a whole number from 1 to 49999.")
 LISTENER_HOST = text(r"^[a-z0-9][a-z0-9.-]*$", "A listener host must be a host name in lower case, without wildcards.")
-BASE_PATH = text(r"^(/[A-Za-z0-9._~-]+)*$", "A base path must be empty, or begin with '/' and not end with it.")
+BASE_PATH = text(
+    r"^(/[A-Za-z0-9._~-]+)*$",
+    "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
+    at_most=80,
+)
 WEB_ACL = text(
     r"^arn:aws[a-z-]*:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/[A-Za-z0-9_-]+/[0-9a-f-]+$",
     "A web ACL must be given by the full ARN of a regional WAFv2 web ACL.",

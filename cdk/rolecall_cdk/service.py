@@ -142,7 +142,7 @@ def target_group(scope: Construct, inputs: RolecallServiceInputs) -> elb.CfnTarg
         vpc_id=inputs.vpc_id,
         health_check_path="/healthz",
         health_check_protocol="HTTP",
-        matcher=elb.CfnTargetGroup.MatcherProperty(http_code="200"),
+        matcher=elb.CfnTargetGroup.MatcherProperty(http_code="200,503"),
         health_check_interval_seconds=15,
         health_check_timeout_seconds=5,
         healthy_threshold_count=2,

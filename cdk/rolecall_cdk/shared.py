@@ -75,7 +75,7 @@ def caller_statements(stack: Stack, inputs: SharedInputs) -> list[Statement]:
     if inputs.secret_arns:
         statements.append(allow("ReadSecrets", "secretsmanager:GetSecretValue", list(inputs.secret_arns)))
     if inputs.secret_kms_key_arns:
-        through = {"StringEquals": {"kms:ViaService": f"secretsmanager.{stack.region}.{stack.url_suffix}"}}
+        through = {"StringLike": {"kms:ViaService": f"secretsmanager.*.{stack.url_suffix}"}}
         statements.append(allow("DecryptSecrets", "kms:Decrypt", list(inputs.secret_kms_key_arns), through))
     if inputs.assumable_role_arns:
         statements.append(allow("AssumeCallerRoles", ASSUME_ROLE_ACTIONS, list(inputs.assumable_role_arns)))

@@ -35,7 +35,7 @@ STATEMENTS = {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": [SECRET_KEY],
-        "Condition": {"StringEquals": {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}},
+        "Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*.${AWS::URLSuffix}"}},
     },
     "AssumeCallerRoles": {
         "Effect": "Allow",
@@ -332,7 +332,7 @@ def test_what_lambda_would_refuse_to_publish_publishes_no_version(function: Func
 def test_versions_stay_and_the_alias_points_to_one(function: Function) -> None:
     template = function(provisioned_concurrency=2)
     resource = template["Resources"][version(template)]
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert properties(template, "AWS::Lambda::Alias") == [
         {
             "Name": "live",
@@ -442,6 +442,8 @@ def test_the_load_balancer_forwards_only_rolecalls_paths(function: Function, bas
         "Name": "rolecall",
         "TargetType": "lambda",
         "HealthCheckEnabled": False,
+        "HealthCheckIntervalSeconds": 35,
+        "HealthCheckTimeoutSeconds": 30,
         "TargetGroupAttributes": [{"Key": "lambda.multi_value_headers.enabled", "Value": "true"}],
         "Targets": [{"Id": "${Live}"}],
         "Tags": [{"Key": "rolecall:stack", "Value": "rolecall"}],

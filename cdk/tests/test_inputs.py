@@ -14,14 +14,14 @@ from conftest import ALB, CONFIGURATION, KEY, LISTENER, SERVICE, VPC, WEB_ACL
 from rolecall_cdk import RolecallInputs, RolecallServiceInputs
 
 FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
-NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter and not end with '-'."
+NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
 CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
 PUBLIC_URL = "A public URL must begin with https:// and not end with '/'."
 ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
 PRIORITY = "A listener priority must be a whole number from 1 to 49999."
 HOST = "A listener host must be a host name in lower case, without wildcards."
-BASE_PATH = "A base path must be empty, or begin with '/' and not end with it."
+BASE_PATH = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
 VPC_SENTENCE = "A VPC must be given by its id, such as vpc-0123456789abcdef0."
 SUBNET = "A subnet must be given by its id, such as subnet-0123456789abcdef0."
 ENVIRONMENT_SIZE = (
@@ -64,14 +64,14 @@ REPOSITORY = "An ECR repository must be given by its full ARN."
 
 ARN = "arn:aws:{}:us-east-1:111122223333:{}"
 SHARED_MISTAKES = [
-    ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", None, 7], NAME),
+    ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", "sg-a", None, 7], NAME),
     ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
     ("public_url", ["http://a.example", "https://a.example/", "https://A.example", "https://", ""], PUBLIC_URL),
     ("architecture", ["arm", "ARM64", None], ARCHITECTURE),
     ("alb_listener_arn", ["listener", LISTENER + "/", LISTENER.replace("/app/", "/net/")], LISTENER_SENTENCE),
     ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
     ("listener_host", ["*.example.com", "MCP.example.com", ""], HOST),
-    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", None], BASE_PATH),
+    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", "/" + "a" * 80, None], BASE_PATH),
     ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0123456789abcdef0"], VPC_SENTENCE),
     (
         "private_subnet_ids",

@@ -18,7 +18,7 @@ TASK_STATEMENTS = {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": [SECRET_KEY],
-        "Condition": {"StringEquals": {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}},
+        "Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*.${AWS::URLSuffix}"}},
     },
     "AssumeCallerRoles": {
         "Effect": "Allow",
@@ -199,7 +199,7 @@ def test_only_the_load_balancer_reaches_the_tasks(service: Service) -> None:
             "VpcId": "vpc-0123456789abcdef0",
             "HealthCheckPath": "/healthz",
             "HealthCheckProtocol": "HTTP",
-            "Matcher": {"HttpCode": "200"},
+            "Matcher": {"HttpCode": "200,503"},
             "HealthCheckIntervalSeconds": 15,
             "HealthCheckTimeoutSeconds": 5,
             "HealthyThresholdCount": 2,

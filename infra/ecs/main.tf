@@ -37,7 +37,7 @@ locals {
       Effect    = "Allow"
       Action    = "kms:Decrypt"
       Resource  = var.secret_kms_key_arns
-      Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.${local.suffix}" } }
+      Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.${local.suffix}" } }
     }],
     [length(var.assumable_role_arns) > 0, {
       Sid      = "AssumeCallerRoles"
@@ -171,10 +171,12 @@ resource "aws_lb_target_group" "this" {
   port                 = 8080
   vpc_id               = var.vpc_id
   deregistration_delay = 30
+  # 503 is an answer too: a secret or an issuer could not be reached. Another task would not reach it either, and this one's streams
+  # would be cut off.
   health_check {
     path                = "/healthz"
     protocol            = "HTTP"
-    matcher             = "200"
+    matcher             = "200,503"
     interval            = 15
     timeout             = 5
     healthy_threshold   = 2

@@ -4,8 +4,8 @@ variable "name" {
   default     = "rolecall"
   nullable    = false
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,30}[a-z0-9]$", var.name))
-    error_message = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter and not end with '-'."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,30}[a-z0-9]$", var.name)) && !startswith(var.name, "sg-")
+    error_message = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
   }
 }
 
@@ -168,8 +168,8 @@ variable "listener_base_path" {
   default     = ""
   nullable    = false
   validation {
-    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path))
-    error_message = "A base path must be empty, or begin with '/' and not end with it."
+    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path)) && length(var.listener_base_path) <= 80
+    error_message = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
   }
 }
 

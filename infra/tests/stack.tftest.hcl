@@ -171,7 +171,7 @@ run "everything_has_just_the_statements_it_needs" {
         Effect    = "Allow"
         Action    = "kms:Decrypt"
         Resource  = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.us-east-1.amazonaws.com" } }
+        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com" } }
       },
       {
         Sid      = "AssumeCallerRoles"

@@ -183,7 +183,7 @@ def running_service(aws: Cloud, deployment: Deployment, package: Path) -> Iterat
     [group] = aws.client("elbv2").describe_target_groups(
         TargetGroupArns=[service["loadBalancers"][0]["targetGroupArn"]]
     )["TargetGroups"]
-    require(group["HealthCheckPath"] == "/healthz", f"{group}")
+    require((group["HealthCheckPath"], group["Matcher"]["HttpCode"]) == ("/healthz", "200,503"), f"{group}")
     require(bool(rules_of(aws, deployment, group["TargetGroupArn"])), "no rule forwards to the service")
     given = {variable["name"]: variable["value"] for variable in container["environment"]}
     environment = given | additions(aws, task["taskRoleArn"])

@@ -58,7 +58,7 @@ STATEMENTS = {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": [KEY],
-        "Condition": {"StringEquals": {"kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"}},
+        "Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}},
     },
     "AssumeCallerRoles": {
         "Effect": "Allow",
@@ -534,7 +534,7 @@ def test_a_release_publishes_a_version_and_the_old_ones_stay() -> None:
     assert stack.properties("Function")["Description"].endswith("(release 2026-11-20)")
     assert stack.properties("Version") == {"FunctionName": "<Function>", "Description": "2026-11-20"}
     version = LAMBDA["Resources"]["Version"]
-    assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert stack.properties("Live")["FunctionVersion"] == "<Version>"
     assert function_stack(FunctionVersion="7").properties("Live")["FunctionVersion"] == "7"
 

@@ -71,6 +71,7 @@ run "the_default_task_may_do_nothing" {
       && aws_vpc_security_group_ingress_rule.load_balancer.from_port == 8080
       && aws_vpc_security_group_ingress_rule.load_balancer.to_port == 8080
       && aws_lb_target_group.this.health_check[0].path == "/healthz"
+      && aws_lb_target_group.this.health_check[0].matcher == "200,503"
     )
     error_message = "the load balancer alone comes in, and asks for /healthz"
   }
@@ -125,7 +126,7 @@ run "everything_has_just_the_statements_it_needs" {
         Effect    = "Allow"
         Action    = "kms:Decrypt"
         Resource  = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.us-east-1.amazonaws.com" } }
+        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com" } }
       },
       {
         Sid      = "AssumeCallerRoles"

@@ -89,10 +89,10 @@ def one_each(values: tuple[str, ...], good: str) -> tuple[list[str], ...]:
 
 RULES = [
     Rule(
-        "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter and not end with '-'.",
+        "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
         "name",
-        ("", "a", "a" * 33, "1ab", "-ab", "ab-", "Ab", "a_b", "a b", "ab\n", "ä-b"),
-        ("ab", "a" * 32, "a-1", "r2"),
+        ("", "a", "a" * 33, "1ab", "-ab", "ab-", "Ab", "a_b", "a b", "ab\n", "ä-b", "sg-a"),
+        ("ab", "a" * 32, "a-1", "r2", "sga", "s-g"),
     ),
     Rule(
         "The configuration must be a JSON object of at most 3500 characters.",
@@ -197,10 +197,10 @@ RULES = [
         ("a", "tools.example.com", "1.a-b"),
     ),
     Rule(
-        "A base path must be empty, or begin with '/' and not end with it.",
+        "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
         "listener_base_path",
-        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n"),
-        ("", "/tools", "/a/b.c_d~e-f"),
+        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n", "/" + "a" * 80),
+        ("", "/tools", "/a/b.c_d~e-f", "/" + "a" * 79),
     ),
     Rule(
         "A web ACL must be given by the full ARN of a regional WAFv2 web ACL.",

@@ -58,7 +58,7 @@ def from_plan(module: Module, plan: Plan) -> Graph:
         waits_for = module.referred(module.resources[resource.address]) - {resource.address}
         nodes.append(Node(resource.address, resource.token, resource.type, properties, waits_for))
         if resource.type == "AWS::Lambda::Function" and properties.pop("Publish", False):
-            kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+            kept = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
             version = {"FunctionName": properties["FunctionName"], **kept}
             nodes.append(Node(f"{resource.address}.version", "", "AWS::Lambda::Version", version, {resource.address}))
         if resource.type == "AWS::DynamoDB::Table" and "RangeKey" in properties:
