@@ -12,8 +12,8 @@ use crate::{
     auth::{Authenticator, LoadSecret, RoleChoices},
     aws::{Aws, RoleBroker, Sdk, load_secret},
     clock::Clock,
-    config::{Config, HeaderMode, InvokeMode, IssuerSection, Process, Reach},
-    door::{self, HostPolicy, Services, Transport},
+    config::{Config, HeaderMode, InvokeMode, IssuerSection, Lambda, Process, Reach},
+    door::{self, HostPolicy, NoMoreEvents, Services, Transport},
     egress::Egress,
     mcp::{Edge, Registry, RegistryError, ToolScopes},
     telemetry::Metrics,
@@ -188,8 +188,8 @@ impl App {
         Ok(())
     }
 
-    /// Answers Lambda events until the runtime ends.
-    pub async fn serve_lambda(&self, mode: InvokeMode) -> Result<(), lambda_runtime::Error> {
+    /// Answers a function's events until there are no more.
+    pub async fn serve_lambda(&self, mode: InvokeMode, function: &Lambda) -> NoMoreEvents {
         let hosts = HostPolicy::front_door(&self.services.server);
         let transport = Transport::Lambda(mode);
         let router: Router = door::router(Arc::clone(&self.services), transport, hosts);
@@ -200,7 +200,7 @@ impl App {
             .as_ref()
             .map(|url| url.path().to_owned())
             .unwrap_or_default();
-        door::serve_lambda(router, base, self.services.clock, mode).await
+        door::serve_lambda(router, base, self.services.clock, mode, function).await
     }
 
     /// Serves standard input and output until the input ends.

@@ -148,17 +148,15 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
         Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,
         Command::Lambda => {
-            if let Some(missing) = process.missing_for_lambda() {
-                return Err(Failure::Usage(format!(
-                    "not inside AWS Lambda: {missing} is not set"
-                )));
-            }
+            let function = process.function().map_err(|missing| {
+                Failure::Usage(format!("not inside AWS Lambda: {missing} is not set"))
+            })?;
             telemetry::install(&config.telemetry, Output::Stdout);
             let app = App::new(&config, &process, Authentication::Required)?;
             block_on(Threads::of_function(&process), async {
                 tokio::select! {
-                    served = app.serve_lambda(process.invoke_mode) => {
-                        served.map_err(|error| Failure::Other(error.to_string()))
+                    ended = app.serve_lambda(process.invoke_mode, function) => {
+                        Err(Failure::Other(ended.to_string()))
                     }
                     // Lambda ends an instance between events: there is nothing to finish.
                     () = terminated() => Ok(()),

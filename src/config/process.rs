@@ -2,9 +2,13 @@
 //!
 //! In come environment variables; out go values, and what is wrong with them. Nothing is written.
 
+use http::Uri;
+
 use super::read::Mistakes;
 
 const INVOKE_MODE: &str = "ROLECALL_INVOKE_MODE";
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 /// The environment of this process, as far as Rolecall reads it. The AWS SDK reads its own `AWS_*` variables.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,8 @@ impl InvokeMode {
 /// What AWS Lambda says about the function. Source: Lambda developer guide, "Defined runtime environment variables".
 #[derive(Debug, Clone)]
 pub struct Lambda {
+    /// `AWS_LAMBDA_RUNTIME_API`: where events come from, as an `http` URL.
+    pub runtime_api: Uri,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many events come at once. More than 1 on Lambda Managed Instances only.
@@ -51,13 +57,17 @@ pub struct Lambda {
 impl Process {
     /// Reads the environment.
     pub fn from_env() -> Self {
-        let lambda = variable("AWS_LAMBDA_RUNTIME_API").map(|_| Lambda {
-            function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        let mut mistakes = Mistakes::default();
+        let lambda = variable(RUNTIME_API).map(|address| Lambda {
+            runtime_api: runtime_api(&address).unwrap_or_else(|| {
+                mistakes.add(RUNTIME_API, "expected HOST:PORT");
+                Uri::default()
+            }),
+            function_name: variable(FUNCTION_NAME).unwrap_or_default(),
             max_concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY")
                 .and_then(|number| number.parse().ok())
                 .unwrap_or(1),
         });
-        let mut mistakes = Mistakes::default();
         let invoke_mode = match variable(INVOKE_MODE).filter(|word| !word.is_empty()) {
             None => InvokeMode::default(),
             Some(word) => InvokeMode::read(&word).unwrap_or_else(|| {
@@ -75,17 +85,25 @@ impl Process {
 }
 
 impl Process {
-    /// The first variable that a function's process has and this one lacks.
-    pub fn missing_for_lambda(&self) -> Option<&'static str> {
-        [
-            "AWS_LAMBDA_RUNTIME_API",
-            "AWS_LAMBDA_FUNCTION_NAME",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-            "AWS_LAMBDA_FUNCTION_VERSION",
-        ]
-        .into_iter()
-        .find(|name| variable(name).is_none())
+    /// The function that this process is one of; or the variable that is missing for it to be one.
+    pub fn function(&self) -> Result<&Lambda, &'static str> {
+        let lambda = self.lambda.as_ref().ok_or(RUNTIME_API)?;
+        if lambda.function_name.is_empty() {
+            return Err(FUNCTION_NAME);
+        }
+        Ok(lambda)
     }
+}
+
+/// The URL of a Runtime API: Lambda gives a host and a port; who stands in for Lambda, a URL with a path too.
+fn runtime_api(address: &str) -> Option<Uri> {
+    let url = match address.split_once("://") {
+        Some(_) => address.to_owned(),
+        None => format!("http://{address}"),
+    };
+    let url: Uri = url.parse().ok()?;
+    let is_one = url.scheme_str() == Some("http") && url.port().is_some() && url.query().is_none();
+    is_one.then_some(url)
 }
 
 /// The value of a variable: `None` if unset or not UTF-8.
@@ -95,4 +113,30 @@ pub(super) fn variable(name: &str) -> Option<String> {
         reason = "this is the one reader of the environment"
     )]
     std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_api_is_a_host_and_a_port_or_a_url() {
+        for (address, expected) in [
+            ("127.0.0.1:9001", Some("http://127.0.0.1:9001/")),
+            ("169.254.100.1:9001", Some("http://169.254.100.1:9001/")),
+            (
+                "http://127.0.0.1:9001/.rt",
+                Some("http://127.0.0.1:9001/.rt"),
+            ),
+            ("", None),
+            ("not a host", None),
+            ("host:port", None),
+            ("127.0.0.1:99999", None),
+            ("https://127.0.0.1:9001", None),
+            ("127.0.0.1:9001/?a", None),
+        ] {
+            let read = runtime_api(address).map(|url| url.to_string());
+            assert_eq!(read.as_deref(), expected, "{address}");
+        }
+    }
 }

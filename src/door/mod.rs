@@ -27,7 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 #[cfg(fuzzing)]
 pub use lambda::request_of_event;
-pub use lambda::serve as serve_lambda;
+pub use lambda::{NoMoreEvents, serve as serve_lambda};
 pub use origin::HostPolicy;
 pub use stdio::serve as serve_stdio;
 pub use tcp::serve as serve_tcp;

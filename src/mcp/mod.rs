@@ -48,8 +48,11 @@ const INSTRUCTIONS: &str = "Every call runs as you: AWS tools use the IAM role o
 /// How long clients may keep what `server/discover` and `tools/list` say, in milliseconds.
 const TTL_MS: u32 = 300_000;
 
-/// Messages of a batch that are answered at once.
-const BATCH_AT_ONCE: usize = 8;
+/// Messages of a batch that are answered at once. Each may hold all that its tool reads before its answer is cut to size.
+const BATCH_AT_ONCE: usize = 4;
+
+/// The largest answer to a batch, whatever the way back carries: it is held whole.
+const MAX_BATCH_BYTES: usize = 16_000_000;
 
 /// Progress reports that wait for a slow client.
 const PROGRESS_BUFFER: usize = 32;
@@ -133,20 +136,22 @@ impl Edge {
         messages: Vec<Result<Message, Refusal>>,
         delivery: Delivery,
     ) -> Reply {
+        let asked = messages.iter().filter(|message| match message {
+            Ok(message) => matches!(message.kind, Kind::Request { .. }),
+            Err(_) => true,
+        });
+        let share = delivery.max_bytes.min(MAX_BATCH_BYTES) / asked.count().max(1);
         let answers = messages.into_iter().map(|message| async {
-            match message {
+            let answer = match message {
                 Ok(message) => self.respond(context, message, Progress::ignored()).await,
                 Err(refusal) => Some(Body::refused(&refusal)),
-            }
+            };
+            // As it comes: all that do not fit, at once, would be more than an instance holds.
+            answer.map(|answer| answer.fitted(share, delivery.escaped))
         });
-        // In order, and only so many at once: each may hold a large answer.
+        // In order.
         let answers = futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE);
         let answers: Vec<Body> = answers.filter_map(std::future::ready).collect().await;
-        let share = delivery.max_bytes / answers.len().max(1);
-        let answers: Vec<Body> = answers
-            .into_iter()
-            .map(|answer| answer.fitted(share, delivery.escaped))
-            .collect();
         if answers.is_empty() {
             Reply::Accepted
         } else {

@@ -6,9 +6,11 @@ mod limits;
 mod streams;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::support::{
-    FrontDoor, Function, Invocation, Mode, Request, Setup, claims, limited, server::Answer, world,
+    FrontDoor, Function, Invocation, Mode, Request, Setup, claims, limited, runtime_api::Lost,
+    server::Answer, world,
 };
 
 /// A valid token of somebody of the seeded world.
@@ -319,7 +321,7 @@ fn callers_at_once_in_one_process_see_only_themselves() {
     const AT_ONCE: usize = 8;
     each_mode(async |mode| {
         // AWS answers once as many calls wait for it as there can be.
-        let (gate, open) = tokio::sync::watch::channel(false);
+        let (gate, open) = watch::channel(false);
         let setup = Setup::new().endpoint(&limits::held_aws(open).await);
         let function = Function::start_concurrent(mode.set(setup), AT_ONCE).await;
         let calls = (0..120).map(|number| {
@@ -364,13 +366,57 @@ fn a_connection_that_fails_under_an_answer_costs_that_answer_alone() {
             let call = Request::legacy("whoami", &json!({})).bearer(&token("alice"));
             // More often than there are workers.
             for _ in 0..3 {
-                function.fail_next();
+                function.lose_next(Lost::Before);
                 let lost = function.invoke(&door.event(&call)).await;
                 assert!(matches!(lost, Invocation::Error(_)), "{lost:?}");
                 expect_whoami(&function, door, "bob").await;
             }
             function.assert_alive();
         }
+    });
+}
+
+#[test]
+fn an_instance_that_is_given_no_more_events_ends_when_what_it_runs_is_answered() {
+    each_mode(async |mode| {
+        let (gate, open) = watch::channel(false);
+        let setup = Setup::new().endpoint(&limits::held_aws(open).await);
+        let function = Function::start_concurrent(mode.set(setup), 2).await;
+        let door = mode.doors()[0];
+        let held = Request::legacy("auth_status", &json!({})).bearer(&token("alice"));
+        let event = door.event(&held);
+        let held = function.invoke(&event);
+        let no_more = async {
+            while function.most_at_once() < 1 {
+                tokio::task::yield_now().await;
+            }
+            function.lose_next(Lost::Amid);
+            let lost = function
+                .invoke(&door.event(&Request::get("/healthz")))
+                .await;
+            assert!(matches!(lost, Invocation::Error(_)), "{lost:?}");
+            // Lambda gives nothing for a worker whose event has no answer, by its books.
+            while function.refused_polls() < 5 {
+                tokio::task::yield_now().await;
+            }
+            gate.send_replace(true);
+        };
+        let (answered, ()) = tokio::join!(held, no_more);
+        assert!(
+            !matches!(answered, Invocation::Error(_) | Invocation::TimedOut),
+            "{answered:?}"
+        );
+        let (status, output) = function.ended().await;
+        assert_eq!(status.code(), Some(1), "{output}");
+        assert_eq!(
+            output.matches(r#""message":"no event""#).count(),
+            5,
+            "{output}"
+        );
+        assert!(
+            output.contains("Lambda gives this instance no more events"),
+            "{output}"
+        );
     });
 }
 

@@ -1,15 +1,17 @@
 //! The Lambda door: events of API Gateway (v1 and v2), Function URLs and ALBs, in and out.
 //!
-//! Owns the loop with Lambda's Runtime API (`lambda_runtime` asks for events, [`stream`] sends the answers), and the reading
-//! of events. An event is parsed into a checked form of its own before it is a request ([`event`]), so that nothing in it
-//! can panic, confuse a path, or hide a second `Authorization` header: docs/decisions/0003. A bad event is answered with
-//! 400, and the instance lives on. Answers are whole, or streams, as the front door reads them: docs/decisions/0006.
+//! Owns the loop with Lambda's Runtime API ([`runtime_api`] asks for events, [`answer`] sends what is answered:
+//! docs/decisions/0010), and the reading of events. An event is parsed into a checked form of its own before it is a request
+//! ([`event`]), so that nothing in it can panic, confuse a path, or hide a second `Authorization` header: docs/decisions/0003.
+//! A bad event is answered with 400, and the instance lives on. Answers are whole, or streams, as the front door reads them:
+//! docs/decisions/0006.
 
+mod answer;
 mod event;
 mod response;
-mod stream;
+mod runtime_api;
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,55 +19,76 @@ use axum::{
     http::{Response, StatusCode},
 };
 use futures_util::FutureExt;
-use lambda_runtime::{Context, LambdaEvent, LambdaInvocation, Runtime, service_fn};
-use serde::de::IgnoredAny;
-use tokio::time::Instant;
-use tower::{ServiceExt, layer::layer_fn};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tower::ServiceExt;
 
 use super::{
     error,
     layers::{self, Deadline, RequestId},
     mcp::AnswerLimit,
 };
-use crate::{clock::Clock, config::InvokeMode};
+use crate::{
+    clock::Clock,
+    config::{InvokeMode, Lambda},
+};
+use answer::Answer;
 use event::{BadEvent, FrontDoor, Parsed};
 use response::LambdaResponse;
+use runtime_api::{Invocation, RuntimeApi};
 
 /// How long before the function's own timeout a request is given up, so that its caller gets an answer at all.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long after that an answer may still be read: until the function's timeout has passed, and nobody waits for it.
 const TOO_LATE: Duration = Duration::from_secs(1);
 
-/// Answers events with `router` until the runtime ends, in the way that `mode` says the front door reads.
+/// How long is waited before an event is asked for again, after each time that there was none. Whoever waits longer is better
+/// served by another instance.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+
+/// Lambda gives no more events. Ended, the process is replaced by another.
+#[derive(Debug, thiserror::Error)]
+#[error("Lambda gives this instance no more events: the log says why")]
+pub struct NoMoreEvents;
+
+/// Answers `function`'s events with `router`, in the way that `mode` says the front door reads, as many at once as Lambda gives.
+/// Ends only when there are no more: what is being answered then is finished first.
 pub async fn serve(
     router: Router,
     base_path: String,
     clock: Clock,
     mode: InvokeMode,
-) -> Result<(), lambda_runtime::Error> {
+    function: &Lambda,
+) -> NoMoreEvents {
     let door = Arc::new(Door {
+        api: RuntimeApi::new(&function.runtime_api),
         router,
         base_path,
         clock,
         mode,
     });
-    let client = Arc::new(stream::client());
-    let answer = service_fn(move |invocation: LambdaInvocation| {
-        let (door, client) = (Arc::clone(&door), Arc::clone(&client));
-        async move {
-            let until = Instant::now() + door.time_left(&invocation.context) + TOO_LATE;
-            let answer = door.answer(&invocation).await?;
-            stream::send(&client, &invocation, answer, until).await
+    let ended = watch::Sender::new(false);
+    let mut workers = JoinSet::new();
+    for _ in 0..function.max_concurrency.max(1) {
+        workers.spawn(Arc::clone(&door).work(ended.clone()));
+    }
+    while let Some(worker) = workers.join_next().await {
+        if worker.is_err() {
+            // A defect outside all guards. An instance with fewer workers than Lambda counts on is worse than another one.
+            tracing::error!("a worker ended");
+            ended.send_replace(true);
         }
-    });
-    // The runtime asks for events. What it would answer them with is never called: ours takes its place.
-    let unused = service_fn(async |_: LambdaEvent<IgnoredAny>| Ok::<_, Infallible>(()));
-    let runtime = Runtime::new(unused).layer(layer_fn(|_| answer.clone()));
-    runtime.run_concurrent().await
+    }
+    NoMoreEvents
 }
 
 /// What answers events.
 struct Door {
+    api: RuntimeApi,
     router: Router,
     base_path: String,
     clock: Clock,
@@ -73,23 +96,48 @@ struct Door {
 }
 
 impl Door {
-    async fn answer(
-        &self,
-        invocation: &LambdaInvocation,
-    ) -> Result<stream::Answer, serde_json::Error> {
-        let event = std::str::from_utf8(&invocation.body).unwrap_or_default();
-        let (front_door, response) = self.respond(event, &invocation.context).await;
-        if self.mode == InvokeMode::ResponseStream && front_door.streams() {
-            return Ok(stream::Answer::Streamed(front_door, response));
+    /// Answers one event after the other, until there is none, or another worker has `ended` all.
+    async fn work(self: Arc<Self>, ended: watch::Sender<bool>) {
+        let mut end = ended.subscribe();
+        let mut pauses = PAUSES.iter();
+        loop {
+            let next = tokio::select! {
+                biased;
+                _ = end.wait_for(|ended| *ended) => return,
+                next = self.api.next() => next,
+            };
+            match next {
+                Ok(invocation) => {
+                    pauses = PAUSES.iter();
+                    self.answer(invocation).await;
+                }
+                Err(reason) => {
+                    tracing::error!(%reason, "no event");
+                    let Some(&pause) = pauses.next() else {
+                        ended.send_replace(true);
+                        return;
+                    };
+                    tokio::time::sleep(pause).await;
+                }
+            }
         }
-        let response = LambdaResponse::write(front_door, response).await;
-        serde_json::to_vec(&response).map(stream::Answer::Whole)
     }
 
-    /// What is answered to an event. A defect ends neither the process nor one of its workers: the runtime's own guard is
-    /// around what is never called.
-    async fn respond(&self, event: &str, context: &Context) -> (FrontDoor, Response<Body>) {
-        AssertUnwindSafe(self.respond_unguarded(event, context))
+    async fn answer(&self, invocation: Invocation) {
+        let until = Instant::now() + self.time_left(&invocation) + TOO_LATE;
+        let event = std::str::from_utf8(&invocation.event).unwrap_or_default();
+        let (front_door, response) = self.respond(event, &invocation).await;
+        let answer = if self.mode == InvokeMode::ResponseStream && front_door.streams() {
+            Answer::Streamed(front_door, response)
+        } else {
+            Answer::Whole(LambdaResponse::write(front_door, response).await)
+        };
+        answer::send(&self.api, &invocation, answer, until).await;
+    }
+
+    /// What is answered to an event. A defect ends neither the process nor one of its workers.
+    async fn respond(&self, event: &str, invocation: &Invocation) -> (FrontDoor, Response<Body>) {
+        AssertUnwindSafe(self.respond_unguarded(event, invocation))
             .catch_unwind()
             .await
             // What kind of event it was is not known any more.
@@ -99,9 +147,9 @@ impl Door {
     async fn respond_unguarded(
         &self,
         event: &str,
-        context: &Context,
+        invocation: &Invocation,
     ) -> (FrontDoor, Response<Body>) {
-        let request_id = context.request_id.as_str();
+        let request_id = invocation.id.as_str();
         let parsed = event::parse(event, &self.base_path);
         let front_door = match &parsed {
             Ok(Parsed { front_door, .. }) | Err(BadEvent { front_door, .. }) => *front_door,
@@ -125,13 +173,13 @@ impl Door {
         let extensions = request.extensions_mut();
         extensions.insert(RequestId(request_id.into()));
         extensions.insert(front_door.answer_limit(self.mode));
-        extensions.insert(Deadline(Instant::now() + self.time_left(context)));
+        extensions.insert(Deadline(Instant::now() + self.time_left(invocation)));
         let Ok(response) = self.router.clone().oneshot(request).await;
         (front_door, response.map(Body::new))
     }
 
-    fn time_left(&self, context: &Context) -> Duration {
-        time_left(context.deadline, self.clock.unix_millis())
+    fn time_left(&self, invocation: &Invocation) -> Duration {
+        time_left(invocation.deadline, self.clock.unix_millis())
     }
 }
 
@@ -189,7 +237,75 @@ impl FrontDoor {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::Uri;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    /// A function whose Runtime API answers this to whoever asks for an event. Gives how often that was.
+    async fn polls_of(concurrency: u32, answer: &'static [u8]) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let function = Lambda {
+            runtime_api: format!("http://{}", listener.local_addr().unwrap())
+                .parse()
+                .unwrap(),
+            function_name: "f".to_owned(),
+            max_concurrency: concurrency,
+        };
+        let polls = AtomicUsize::new(0);
+        let api = async {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4_096];
+                let length = connection.read(&mut request).await.unwrap();
+                assert!(request[..length].starts_with(b"GET /2018-06-01/runtime/invocation/next "));
+                polls.fetch_add(1, Ordering::Relaxed);
+                connection.write_all(answer).await.unwrap();
+            }
+        };
+        let mode = InvokeMode::Buffered;
+        let serving = serve(
+            Router::new(),
+            String::new(),
+            Clock::system(),
+            mode,
+            &function,
+        );
+        let ended = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! { NoMoreEvents = serving => {}, () = api => {} }
+        });
+        ended.await.expect("it goes on");
+        polls.into_inner()
+    }
+
+    #[tokio::test]
+    async fn what_gives_no_events_is_asked_a_few_times_and_left() {
+        for answer in [
+            &b"HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: a b\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\n{}",
+            b"garbage\r\n\r\n",
+            b"",
+        ] {
+            let polls = polls_of(1, answer).await;
+            assert_eq!(polls, 1 + PAUSES.len(), "{}", answer.escape_ascii());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_worker_without_events_ends_all() {
+        let refusal =
+            b"HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let polls = polls_of(3, refusal).await;
+        assert!((5..=15).contains(&polls), "{polls}");
+    }
 
     #[tokio::test]
     async fn a_defect_is_an_answer_in_either_mode() {
@@ -198,13 +314,14 @@ mod tests {
         }
         for mode in [InvokeMode::Buffered, InvokeMode::ResponseStream] {
             let door = Door {
+                api: RuntimeApi::new(&Uri::from_static("http://127.0.0.1:1")),
                 router: Router::new().fallback(defect),
                 base_path: String::new(),
                 clock: Clock::system(),
                 mode,
             };
             let event = r#"{"httpMethod":"GET","path":"/","requestContext":{}}"#;
-            let (front_door, response) = door.respond(event, &Context::default()).await;
+            let (front_door, response) = door.respond(event, &Invocation::default()).await;
             let expected = (FrontDoor::RestApi, StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!((front_door, response.status()), expected, "{mode:?}");
         }

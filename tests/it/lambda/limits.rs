@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use axum::{Router, http::Uri, routing::get};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -179,6 +179,33 @@ fn an_answer_that_a_front_door_would_drop_is_an_error() {
             }
             expect_whoami(&function, door, "bob").await;
         }
+    });
+}
+
+#[test]
+fn a_batch_of_large_answers_takes_no_more_memory_than_an_instance_has() {
+    limited(async {
+        let mut setup = Setup::new().with("/server/toolTimeoutSeconds", 60);
+        let s3 = "AWS_ENDPOINT_URL_S3".to_owned();
+        setup.environment.push((s3, endless_s3().await));
+        let function = Function::start(setup).await;
+        let call = |id: u32| {
+            let query = json!({ "bucket": "endless", "max_keys": 10_000 });
+            let params = json!({ "name": "bucket_objects_list", "arguments": query });
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+        };
+        let batch: Value = (0..20).map(call).collect();
+        let request = Request::post(batch.to_string()).bearer(&token("alice"));
+        let door = FrontDoor::HttpApi;
+        let event = door.event(&request).to_string();
+        let invocation = function.invoke_raw(event, Duration::from_secs(60)).await;
+        let answers = answered(door, &invocation).json();
+        let answers = answers.as_array().unwrap();
+        assert_eq!(answers.len(), 20);
+        assert!(answers.iter().all(|one| one["error"]["code"] == -32000));
+        // The definitions give a function 256 MiB. One such answer takes 40 MB on its way, and all of them would take 300.
+        let peak = function.peak_memory();
+        assert!(peak < 180_000_000, "{peak} bytes");
     });
 }
 

@@ -1,7 +1,8 @@
 //! AWS Lambda, as a function's process sees it: the Runtime API, with the real binary as the function.
 //!
 //! It keeps the Runtime API's rules: an event goes to one poll, an id is answered once, an answer is JSON of at most
-//! 6 MB, or a stream of at most 200 MB that begins with a prelude, and what comes after the deadline is nobody's.
+//! 6 MB, or a stream of at most 200 MB that begins with a prelude, and what comes after the deadline is nobody's. An event
+//! whose answer broke off has none for good: nothing more is taken for it, and no next event is given in its place.
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -75,17 +76,29 @@ struct Waiting {
     parts: Option<mpsc::UnboundedSender<Bytes>>,
 }
 
+/// How far an answer comes whose connection fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Lambda saw nothing of it.
+    Before,
+    /// Lambda had begun to read it.
+    Amid,
+}
+
 /// The Runtime API's side.
 struct Api {
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
-    running: Mutex<HashMap<String, Waiting>>,
+    /// The events that are out; without anyone who waits, those whose answer broke off.
+    running: Mutex<HashMap<String, Option<Waiting>>>,
     /// The most events that were ever out at once.
     most_running: AtomicUsize,
     /// How many events may be out at once.
     concurrency: usize,
+    /// How often an event was asked for beyond that.
+    refused_polls: AtomicUsize,
     next_id: AtomicU64,
-    /// Whether the connection fails on which the next answer comes.
-    fails: AtomicBool,
+    /// How the connection fails on which the next answer comes.
+    fails: Mutex<Option<Lost>>,
     polled: watch::Sender<bool>,
     init_errors: Mutex<Vec<String>>,
 }
@@ -130,8 +143,9 @@ impl Function {
             running: Mutex::default(),
             most_running: AtomicUsize::new(0),
             concurrency,
+            refused_polls: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
-            fails: AtomicBool::new(false),
+            fails: Mutex::default(),
             polled,
             init_errors: Mutex::default(),
         });
@@ -230,9 +244,14 @@ impl Function {
         self.api.most_running.load(Ordering::Relaxed)
     }
 
+    /// How often the process asked for an event while it could be given none.
+    pub fn refused_polls(&self) -> usize {
+        self.api.refused_polls.load(Ordering::Relaxed)
+    }
+
     /// Lets the connection fail on which the next answer comes.
-    pub fn fail_next(&self) {
-        self.api.fails.store(true, Ordering::Relaxed);
+    pub fn lose_next(&self, lost: Lost) {
+        *self.api.fails.lock().unwrap() = Some(lost);
     }
 
     /// Stops the process as Lambda freezes an instance, and waits until it stands still.
@@ -260,19 +279,32 @@ impl Function {
         assert!(ended.is_none(), "{ended:?}: {}", self.output.text());
     }
 
-    /// Asks the process to end, as Lambda does, and waits until it has.
-    /// Gives how it ended and all that it wrote.
-    pub async fn terminate(mut self) -> (ExitStatus, String) {
+    /// Waits until the process ends by itself. Gives how it ended and all that it wrote.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
         let mut child = self.child.take().unwrap();
-        signal("-TERM", self.process);
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         match timeout(PATIENCE, ended).await {
             Ok(status) => (status.unwrap(), self.output.complete()),
             Err(_) => {
                 signal("-KILL", self.process);
-                panic!("SIGTERM did not end it: {}", self.output.text())
+                panic!("it did not end: {}", self.output.text())
             }
         }
+    }
+
+    /// The most memory that the process ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().unwrap() * 1_024
+    }
+
+    /// Asks the process to end, as Lambda does, and waits until it has.
+    /// Gives how it ended and all that it wrote.
+    pub async fn terminate(self) -> (ExitStatus, String) {
+        signal("-TERM", self.process);
+        self.ended().await
     }
 }
 
@@ -330,6 +362,7 @@ fn router(api: Arc<Api>) -> Router {
 
 async fn next(State(api): State<Arc<Api>>) -> Response<Body> {
     if api.running.lock().unwrap().len() >= api.concurrency {
+        api.refused_polls.fetch_add(1, Ordering::Relaxed);
         return plain(
             StatusCode::FORBIDDEN,
             "an event must be answered before the next",
@@ -342,7 +375,7 @@ async fn next(State(api): State<Arc<Api>>) -> Response<Body> {
     let number = api.next_id.fetch_add(1, Ordering::Relaxed);
     let id = format!("8476a536-e9f4-11e8-9739-{number:012x}");
     let mut running = api.running.lock().unwrap();
-    running.insert(id.clone(), event.waiting);
+    running.insert(id.clone(), Some(event.waiting));
     api.most_running.fetch_max(running.len(), Ordering::Relaxed);
     Response::builder()
         .header("Content-Type", "application/json")
@@ -372,9 +405,17 @@ async fn response(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    if api.fails.swap(false, Ordering::Relaxed) {
-        let problem = serde_json::json!({ "errorType": "the connection failed" });
-        let _ = api.finish(&id, Invocation::Error(problem));
+    let lost = api.fails.lock().unwrap().take();
+    if let Some(lost) = lost {
+        if lost == Lost::Amid {
+            let waiting = api.running.lock().unwrap().insert(id, None);
+            let problem = serde_json::json!({ "errorType": "the answer broke off" });
+            let _ = waiting
+                .unwrap()
+                .unwrap()
+                .invocation
+                .send(Invocation::Error(problem));
+        }
         panic!("this ends the connection");
     }
     if header(&headers, "lambda-runtime-invocation-id") != invocation_id(&id) {
@@ -449,7 +490,8 @@ async fn streamed(
     }
     let parts = {
         let mut running = api.running.lock().unwrap();
-        let waiting = running.get_mut(id).ok_or("no event with this id is run")?;
+        let waiting = running.get_mut(id).and_then(Option::as_mut);
+        let waiting = waiting.ok_or("no event with this id is run")?;
         waiting.parts.take()
     };
     let (mut prelude, mut body) = (None, Vec::new());
@@ -509,12 +551,18 @@ async fn init_error(State(api): State<Arc<Api>>, body: String) -> Response<Body>
 
 impl Api {
     fn finish(&self, id: &str, invocation: Invocation) -> Response<Body> {
-        let Some(waiting) = self.running.lock().unwrap().remove(id) else {
-            return plain(
-                StatusCode::BAD_REQUEST,
-                "no event with this id is being run",
-            );
+        let mut running = self.running.lock().unwrap();
+        let waiting = match running.get_mut(id).map(Option::take) {
+            Some(Some(waiting)) => waiting,
+            Some(None) => return plain(StatusCode::FORBIDDEN, "its answer broke off"),
+            None => {
+                return plain(
+                    StatusCode::BAD_REQUEST,
+                    "no event with this id is being run",
+                );
+            }
         };
+        running.remove(id);
         // After its deadline, nobody waits for an event any more.
         match waiting.invocation.send(invocation) {
             Ok(()) => plain(StatusCode::ACCEPTED, ""),

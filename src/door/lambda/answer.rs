@@ -3,93 +3,89 @@
 //! Owns what is sent to the Runtime API for an event. In comes an answer and its event; out goes the request that answers
 //! it: one JSON document, or for an event that was invoked with `InvokeWithResponseStream` the prelude, then the body, frame
 //! by frame. A body that breaks off ends with trailers that say so, and Lambda breaks off the client's answer.
-//!
-//! `lambda_runtime` sends answers too, but ends the process where a connection fails, or one of the workers of a Managed
-//! Instance, which nothing replaces. Of a stream it writes the trailers into the body, where they look like a part of it, and
-//! sends over a connection on which each small write waits for the acknowledgement of the one before.
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes", response streaming.
 
 use std::panic::AssertUnwindSafe;
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use hyper_util::client::legacy::connect::HttpConnector;
-use lambda_runtime::{Error, LambdaInvocation};
-use lambda_runtime_api_client::{PooledClient, build_request};
 use tokio::time::{Instant, timeout_at};
 
-use super::{event::FrontDoor, response};
+use super::{
+    event::FrontDoor,
+    response::{self, LambdaResponse},
+    runtime_api::{Invocation, RuntimeApi, chain},
+};
 
-const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
-const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) const ERROR_TYPE: HeaderName =
+    HeaderName::from_static("lambda-runtime-function-error-type");
 const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
 
 /// An answer, and how it is read.
 pub(super) enum Answer {
     /// Whole, as JSON.
-    Whole(Vec<u8>),
+    Whole(LambdaResponse),
     /// As it comes.
     Streamed(FrontDoor, Response<Body>),
 }
 
-/// A client of the Runtime API.
-pub(super) fn client() -> PooledClient {
-    let mut connector = HttpConnector::new();
-    // A report of progress is a small write, and must not wait until the one before it is acknowledged.
-    connector.set_nodelay(true);
-    PooledClient::builder().with_connector(connector).build()
-}
-
 /// Sends `answer` to the event of `invocation`, and waits until Lambda has it, but no longer than `until`.
 ///
-/// A connection that fails is of this event alone: if it is more, the next request for an event says so.
+/// A connection that fails is of this event alone: Lambda is told that it has no answer. If more is wrong, the next request
+/// for an event says so.
 pub(super) async fn send(
-    client: &PooledClient,
-    invocation: &LambdaInvocation,
+    api: &RuntimeApi,
+    invocation: &Invocation,
     answer: Answer,
     until: Instant,
-) -> Result<(), Error> {
-    let id = &invocation.context.request_id;
-    let mut request = build_request()
-        .method("POST")
-        .uri(format!("/2018-06-01/runtime/invocation/{id}/response"));
-    // Where it comes, it goes back: by it Lambda knows the answers to events that it gave up.
-    if let Some(value) = invocation.parts.headers.get(INVOCATION_ID) {
-        request = request.header(INVOCATION_ID, value);
-    }
+) {
+    let request_id = invocation.id.as_str();
+    let request = api.outcome(invocation, "response");
     let request = match answer {
-        Answer::Whole(json) => request.body(json.into())?,
-        Answer::Streamed(front_door, response) => streamed(request, front_door, response, id)?,
+        Answer::Whole(response) => whole(request, &response),
+        Answer::Streamed(front_door, response) => {
+            streamed(request, front_door, response, request_id)
+        }
     };
-    match timeout_at(until, client.call(request)).await {
-        Ok(Ok(taken)) if taken.status().is_success() => {}
-        Ok(Ok(refused)) => {
-            tracing::error!(request_id = id, status = %refused.status(), "Lambda did not take an answer");
-        }
-        Ok(Err(reason)) => {
-            tracing::error!(request_id = id, %reason, "Lambda broke off an answer");
-        }
-        Err(_) => tracing::error!(request_id = id, "Lambda did not read an answer in time"),
-    }
-    Ok(())
+    let reason = match request {
+        Ok(request) => match timeout_at(until, api.call(request)).await {
+            Ok(Ok(taken)) if taken.status().is_success() => return,
+            Ok(Ok(refused)) => format!("Lambda answered {}", refused.status()),
+            Ok(Err(error)) => chain(&error),
+            // Nobody waits for this event any more.
+            Err(_) => {
+                tracing::error!(request_id, "Lambda did not read an answer in time");
+                return;
+            }
+        },
+        Err(error) => chain(&*error),
+    };
+    tracing::error!(request_id, reason, "Lambda did not take an answer");
+    api.fail(invocation).await;
+}
+
+fn whole(request: request::Builder, response: &LambdaResponse) -> Result<Request<Body>, BoxError> {
+    Ok(request.body(serde_json::to_vec(response)?.into())?)
 }
 
 fn streamed(
-    request: axum::http::request::Builder,
+    request: request::Builder,
     front_door: FrontDoor,
     response: Response<Body>,
     id: &str,
-) -> Result<Request<lambda_runtime::streaming::Body>, Error> {
+) -> Result<Request<Body>, BoxError> {
     let (parts, body) = response.into_parts();
     let prelude = response::prelude(front_door, &parts)?;
     let body = StreamBody::new(frames(prelude, body.into_data_stream(), id.to_owned()));
-    let request = request
+    request
         .header(
             header::CONTENT_TYPE,
             "application/vnd.awslambda.http-integration-response",
@@ -98,8 +94,8 @@ fn streamed(
         .header(header::TRANSFER_ENCODING, "chunked")
         .header(header::TRAILER, ERROR_TYPE.as_str())
         .header(header::TRAILER, ERROR_BODY.as_str())
-        .body(lambda_runtime::streaming::Body::new(body))?;
-    Ok(request)
+        .body(Body::new(body))
+        .map_err(Into::into)
 }
 
 /// The prelude and the body's data, or trailers in the place of what does not come any more.
@@ -135,7 +131,6 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::StatusCode;
-    use lambda_runtime::Context;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -147,19 +142,18 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     /// Where a Runtime API listens, and a client of it.
-    async fn runtime_api() -> (TcpListener, PooledClient) {
+    async fn runtime_api() -> (TcpListener, RuntimeApi) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let client = PooledClient::builder().with_endpoint(endpoint.parse().unwrap());
-        (listener, client.build())
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        (listener, RuntimeApi::new(&address.parse().unwrap()))
     }
 
     /// What Lambda gets of an answer with this body.
     async fn sent(body: Body) -> String {
-        let (listener, client) = runtime_api().await;
+        let (listener, api) = runtime_api().await;
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::OK;
-        let request = build_request().method("POST").uri("/response");
+        let request = api.outcome(&Invocation::default(), "response");
         let request = streamed(request, FrontDoor::FunctionUrl, response, "id").unwrap();
         let read = async {
             let (mut lambda, _) = listener.accept().await.unwrap();
@@ -172,7 +166,7 @@ mod tests {
             }
             text
         };
-        let both = async { tokio::join!(client.call(request), read).1 };
+        let both = async { tokio::join!(api.call(request), read).1 };
         tokio::time::timeout(PATIENCE, both).await.unwrap()
     }
 
@@ -181,13 +175,9 @@ mod tests {
     async fn send_endless(
         time: Duration,
         api: impl AsyncFn(&mut TcpStream),
-    ) -> (Result<(), Error>, oneshot::Receiver<()>) {
+    ) -> oneshot::Receiver<()> {
         let (listener, client) = runtime_api().await;
-        let invocation = LambdaInvocation {
-            parts: Response::new(()).into_parts().0,
-            body: Bytes::new(),
-            context: Context::default(),
-        };
+        let invocation = Invocation::default();
         let (held, dropped) = oneshot::channel();
         let body = futures_util::stream::once(async { Ok::<_, axum::Error>("part") });
         let body = body
@@ -208,10 +198,9 @@ mod tests {
             connection
         };
         let both = async { tokio::join!(sending, reading) };
-        let (sent, _connection) = tokio::time::timeout(PATIENCE, both)
-            .await
-            .expect("it goes on");
-        (sent, dropped)
+        let sent = tokio::time::timeout(PATIENCE, both).await;
+        sent.expect("it goes on");
+        dropped
     }
 
     /// Fails unless nothing goes on of the answer.
@@ -222,30 +211,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_fails_ends_its_answer_and_nothing_else() {
-        let (sent, dropped) = send_endless(PATIENCE, async |connection| {
+        let dropped = send_endless(PATIENCE, async |connection| {
             connection.shutdown().await.unwrap();
         })
         .await;
-        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
         assert_ended(dropped).await;
     }
 
     #[tokio::test]
     async fn an_answer_that_is_not_read_ends_with_its_time() {
         let time = Duration::from_millis(50);
-        let (sent, dropped) = send_endless(time, async |_| {}).await;
-        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
+        let dropped = send_endless(time, async |_| {}).await;
         assert_ended(dropped).await;
     }
 
     #[tokio::test]
     async fn an_answer_that_is_refused_goes_on_no_more() {
-        let (sent, dropped) = send_endless(PATIENCE, async |connection| {
+        let dropped = send_endless(PATIENCE, async |connection| {
             let refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
             connection.write_all(refusal).await.unwrap();
         })
         .await;
-        assert!(sent.is_ok(), "the runtime would end: {sent:?}");
         assert_ended(dropped).await;
     }
 
