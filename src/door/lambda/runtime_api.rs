@@ -33,7 +33,7 @@ pub(super) struct Invocation {
     /// Its request id: letters, digits and `-`, for it stands in paths.
     pub(super) id: String,
     /// Where it comes, it goes back: by it Lambda knows the answers to events that it gave up.
-    invocation_id: Option<HeaderValue>,
+    proof: Option<HeaderValue>,
     /// When the function's time is up, in milliseconds since the epoch.
     pub(super) deadline: u64,
     /// The event itself.
@@ -105,7 +105,7 @@ impl RuntimeApi {
             .ok_or(NoEvent::Nameless)?;
         Ok(Invocation {
             id: id.to_owned(),
-            invocation_id: parts.headers.get(INVOCATION_ID).cloned(),
+            proof: parts.headers.get(INVOCATION_ID).cloned(),
             // Without one, its time is up: it is answered so.
             deadline: text(&parts.headers, DEADLINE)
                 .and_then(|number| number.parse().ok())
@@ -118,7 +118,7 @@ impl RuntimeApi {
     pub(super) fn outcome(&self, invocation: &Invocation, of: &str) -> request::Builder {
         let path = format!("invocation/{}/{of}", invocation.id);
         let mut request = self.request(Method::POST, &path);
-        if let Some(value) = &invocation.invocation_id {
+        if let Some(value) = &invocation.proof {
             request = request.header(INVOCATION_ID, value);
         }
         request
