@@ -195,7 +195,11 @@ class Endpoint:
             connection.request(method, path, payload or None, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER).decode(errors="replace")
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+            received: dict[str, str] = {}
+            for name, value in response.getheaders():
+                name = name.lower()
+                received[name] = f"{received[name]}, {value}" if name in received else value
+            return Answer(response.status, received, text)
         finally:
             connection.close()
 

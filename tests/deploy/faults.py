@@ -76,6 +76,12 @@ def other_resource(request: Request, answer: Answer) -> Answer:
     )
 
 
+def adds_challenge(request: Request, answer: Answer) -> Answer:
+    """A challenge of the front door's own, before the server's."""
+    own = [("WWW-Authenticate", "Basic realm=x")] if answer.status == 401 else []
+    return replace(answer, headers=own + answer.headers)
+
+
 def nobody(result: dict) -> None:
     result["structuredContent"]["subject"] = None
 
@@ -100,6 +106,7 @@ FAULTS: list[tuple[str, Fault, list[str]]] = [
         challenge(lambda value: value.replace("invalid_token", "invalid_request")),
         ["bad token"],
     ),
+    ("another challenge comes first", adds_challenge, ["challenge", "metadata", "bad token"]),
     ("the document is lost", at(DOCUMENT, 404), ["challenge", "metadata"]),
     ("the document is of another resource", other_resource, ["challenge", "metadata"]),
     ("everyone is let in", lets_everyone_in, ["challenge", "metadata", "bad token"]),
