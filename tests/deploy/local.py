@@ -178,7 +178,8 @@ def try_all(aws: Cloud, world: World, made: list[Deployment], package: Path) -> 
                     used = try_signed(deployment, running, signer)
                 else:
                     used = try_bearer(deployment, running, deployment.folder / "function" / "bootstrap")
-        is_clean(running.log, [*used, world.secret_text, running.environment["AWS_SECRET_ACCESS_KEY"]])
+        keys = [running.environment[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+        is_clean(running.log, [*used, world.secret_text, *keys])
 
 
 def try_without_secret(aws: Cloud, deployment: Deployment, package: Path) -> None:
