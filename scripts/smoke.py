@@ -37,8 +37,16 @@ class Failed(Exception):
     """A check that failed."""
 
     def __init__(self, expected: str, came: str, todo: str):
-        self.came = came.rstrip(".")
-        super().__init__(f"expected {expected}; came {self.came}. {todo}")
+        self.expected, self.came, self.todo = expected, came.rstrip("."), todo
+
+    def sentence(self, said: dict[str, str]) -> str:
+        """What failed, and what to do, unless that was said at a check before. `said` is what was, and where."""
+        where = said.get(self.todo)
+        return f"expected {self.expected}; came {self.came}. {f'What to do: as at {where}.' if where else self.todo}"
+
+
+class ToolFailed(Failed):
+    """A tool says that it failed."""
 
 
 class Unreachable(Failed):
@@ -440,15 +448,17 @@ class Smoke:
 def run(smoke: Smoke, is_signed: bool, say: Callable[[str], None]) -> int:
     """Runs all checks; gives how many failed."""
     failures = 0
+    said: dict[str, str] = {}
     for name, check in smoke.checks(is_signed):
         try:
             say(f"ok      {name}: {check()}")
         except Unreachable as failed:
-            say(f"FAILED  {name}: {failed}")
+            say(f"FAILED  {name}: {failed.sentence(said)}")
             return failures + 1
         except Failed as failed:
             failures += 1
-            say(f"FAILED  {name}: {failed}")
+            say(f"FAILED  {name}: {failed.sentence(said)}")
+            said.setdefault(failed.todo, name)
         for warning in smoke.warnings:
             say(f"WARNING {warning}")
         smoke.warnings.clear()

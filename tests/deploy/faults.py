@@ -17,6 +17,8 @@ DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
 WHOAMI = [f"{era} tools/call whoami" for era in ERAS]
 LISTS = [f"{era} tools/list" for era in ERAS]
 INITIALIZE, DISCOVER = f"{ERAS[0]} initialize", f"{ERAS[1]} server/discover"
+# What is asked with the caller's token.
+ASKED = [INITIALIZE, LISTS[0], WHOAMI[0], DISCOVER, LISTS[1], WHOAMI[1], "aws"]
 
 
 def message(request: Request) -> dict:
