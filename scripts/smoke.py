@@ -11,6 +11,7 @@ Usage: TOKEN=… smoke.py URL [--role ARN] [--connect HOST:PORT]
 import argparse
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -244,6 +245,7 @@ class Smoke:
     headers: dict[str, str] = field(default_factory=dict)
     session: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def healthz(self) -> str:
         answer = self.endpoint.send("GET", f"{self.endpoint.base}/healthz")
@@ -343,11 +345,18 @@ class Smoke:
 
     def rpc(self, method: str, params: dict, headers: dict) -> dict:
         """The result of a request."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        body = {"jsonrpc": "2.0", "id": next(self.ids), "method": method, "params": params}
         answer = self.endpoint.send("POST", self.endpoint.mcp, body, self.headers | headers)
         if answer.status != 200:
             raise Failed(f"200 to {method}", answer.seen(), advice(answer))
-        result = answer.json().get("result")
+        message = answer.json()
+        if (message.get("jsonrpc"), message.get("id")) != ("2.0", body["id"]):
+            raise Failed(
+                f"JSON-RPC 2.0 with the id {body['id']}",
+                answer.seen(),
+                "Something between keeps or changes answers: no cache may stand before the server.",
+            )
+        result = message.get("result")
         if not isinstance(result, dict):
             raise Failed(f"a result of {method}", answer.seen(), "This is no Rolecall, or not of this version.")
         if session := answer.headers.get("mcp-session-id"):
