@@ -32,6 +32,13 @@ MODERN = "2026-07-28"
 CLIENT = {"name": "rolecall-smoke", "version": "1"}
 REMAPPED = "x-amzn-remapped-www-authenticate"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
+ROLE_HEADER = "X-Quilt-User-Role"
+# RFC 6750's b64token: what an Authorization header can carry. Credentials of AWS are written with the same characters.
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+# Partition, account, path, name.
+ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([!-~]+/)?([A-Za-z0-9_+=,.@-]{1,64})")
+# Where --connect may lead: the token goes there in the clear.
+LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]):[0-9]+")
 
 
 class Failed(Exception):
@@ -228,13 +235,23 @@ def signed(credentials, region: str) -> Callable[[str, str, bytes, dict], dict]:
 
     def sign(method: str, url: str, payload: bytes, headers: dict) -> dict:
         # Hops may change the other headers.
-        names = {"Host", "Content-Type", "X-Quilt-User-Role"} & headers.keys()
+        names = {"Host", "Content-Type", ROLE_HEADER} & headers.keys()
         request = AWSRequest(method, url, headers={name: headers[name] for name in names}, data=payload)
         request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(payload).hexdigest()
         SigV4Auth(credentials.get_frozen_credentials(), "lambda", region).add_auth(request)
         return dict(request.headers.items())
 
     return sign
+
+
+def is_session(arn: object, role: object) -> bool:
+    """Whether an ARN is that of a session of a role. A role may have a path; its sessions have none."""
+    named = ROLE.fullmatch(str(role))
+    if not named:
+        return False
+    partition, account, _, name = named.groups()
+    session = rf"arn:{partition}:sts::{account}:assumed-role/{re.escape(name)}/[A-Za-z0-9_+=,.@-]+"
+    return re.fullmatch(session, str(arn)) is not None
 
 
 @dataclass
@@ -403,7 +420,7 @@ class Smoke:
         result = ask("tools/call", {"name": tool, "arguments": {}})
         if result.get("isError"):
             text = " ".join(part.get("text", "") for part in result.get("content", []))
-            raise Failed(f"an answer of {tool}", text[:400], "The log group has the reason.")
+            raise ToolFailed(f"an answer of {tool}", text[:400], "The log group has the reason.")
         return result.get("structuredContent", {})
 
     def whoami(self, ask: Callable[[str, dict], dict]) -> str:
@@ -414,22 +431,37 @@ class Smoke:
 
     def aws(self) -> str:
         """The caller's role, used."""
-        who = self.call(self.modern, "whoami")
-        if not who.get("role"):
+        role, asked = self.call(self.modern, "whoami").get("role"), self.headers.get(ROLE_HEADER)
+        if asked and role != asked:
+            raise Failed(
+                f"the role that is asked for, {asked}",
+                str(role or "no role"),
+                f"The server acts as another role than it is told to: something between removes {ROLE_HEADER}, or this"
+                " is no Rolecall.",
+            )
+        if not role:
             self.warnings.append(
                 "aws: this caller has no AWS role, so nothing was tried with one. Use a token with a role, or ROLE=…"
             )
             return "not tried"
         try:
             status = self.call(self.modern, "auth_status")
-        except Failed as failed:
+        except ToolFailed as failed:
             raise Failed(
                 "credentials of the role",
                 failed.came,
-                f"Name {who['role']} in assumable_role_arns, and let it trust the execution role as the output"
+                f"Name {role} in assumable_role_arns, and let it trust the execution role as the output"
                 " role_trust_policy says.",
             ) from None
-        return f"AWS says {status.get('aws', {}).get('arn')}"
+        arn = (status.get("aws") or {}).get("arn")
+        if not is_session(arn, role):
+            raise Failed(
+                f"a session of {role}",
+                str(arn or "no ARN"),
+                f"The server acts as {arn or 'somebody whom it does not name'}, not as your role: let nobody call it,"
+                " and deploy the package that make package builds.",
+            )
+        return f"AWS says {arn}"
 
     def checks(self, is_signed: bool) -> list[tuple[str, Callable[[], str]]]:
         refusals = (
@@ -498,7 +530,7 @@ def main() -> int:
     parser.add_argument("url", metavar="URL", help="the URL that clients use (output mcp_url)")
     parser.add_argument("--connect", metavar="HOST:PORT", help="connect there, by plain HTTP, for tests")
     parser.add_argument("--sigv4", action="store_true", help="sign with AWS credentials, in place of a token")
-    parser.add_argument("--role", metavar="ARN", help="the role to name as X-Quilt-User-Role")
+    parser.add_argument("--role", metavar="ARN", help=f"the role to name as {ROLE_HEADER}")
     parser.add_argument("--region", help="with --sigv4: the front door's region, where its host does not say")
     arguments = parser.parse_args()
     token = os.environ.get("TOKEN", "").strip()

@@ -8,11 +8,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from exchange import Answer, Request
+from exchange import Answer, Request, refusal
 
 Fault = Callable[[Request, Answer], Answer]
 
 ERAS = ("2025-11-25", "2026-07-28")
+OTHER_ROLE = "arn:aws:iam::111111111111:role/other"
+OTHER_SESSION = "arn:aws:sts::111111111111:assumed-role/other/session"
 DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
 WHOAMI = [f"{era} tools/call whoami" for era in ERAS]
 LISTS = [f"{era} tools/list" for era in ERAS]
@@ -78,6 +80,29 @@ def other_resource(request: Request, answer: Answer) -> Answer:
     )
 
 
+def answers(edit: Callable[[dict], None]) -> Fault:
+    """Another message in answer to each request."""
+    return lambda request, answer: (
+        edited(answer, edit) if answer.status == 200 and "id" in message(request) else answer
+    )
+
+
+def acts_as(change: Callable[[str], str | None]) -> Fault:
+    """Another ARN that AWS is said to know the caller by."""
+
+    def edit(result: dict) -> None:
+        result["structuredContent"]["aws"]["arn"] = change(result["structuredContent"]["aws"]["arn"])
+
+    return of("tools/call", edit, "auth_status")
+
+
+def takes_another_role(request: Request, answer: Answer) -> Answer:
+    """The role of another, told and used."""
+    told = of("tools/call", lambda result: result["structuredContent"].update(role=OTHER_ROLE), "whoami")
+    used = acts_as(lambda _: OTHER_SESSION)
+    return used(request, told(request, answer))
+
+
 def adds_challenge(request: Request, answer: Answer) -> Answer:
     """A challenge of the front door's own, before the server's."""
     own = [("WWW-Authenticate", "Basic realm=x")] if answer.status == 401 else []
@@ -130,6 +155,32 @@ FAULTS: list[tuple[str, Fault, list[str]]] = [
     (
         "MCP is not found",
         at("/mcp", 404),
-        ["challenge", "metadata", "bad token", INITIALIZE, LISTS[0], WHOAMI[0], DISCOVER, LISTS[1], WHOAMI[1], "aws"],
+        ["challenge", "metadata", "bad token", *ASKED],
     ),
+    ("answers have another id", answers(lambda value: value.update(id=0)), ASKED),
+    ("answers are of another JSON-RPC", answers(lambda value: value.update(jsonrpc="1.0")), ASKED),
+    ("AWS does not say who the caller is", acts_as(lambda _: None), ["aws"]),
+    (
+        "the caller acts as the execution role",
+        acts_as(lambda _: "arn:aws:sts::123456789012:assumed-role/rolecall-http/instance"),
+        ["aws"],
+    ),
+    (
+        "the caller acts as another role of the account",
+        acts_as(lambda arn: arn.replace("-caller/", "-caller2/")),
+        ["aws"],
+    ),
+    (
+        "the caller acts as a role of that name in another account",
+        acts_as(lambda arn: arn.replace("::1", "::2")),
+        ["aws"],
+    ),
+    (
+        "the caller acts as a user",
+        acts_as(lambda arn: arn.replace("sts", "iam").replace("assumed-role", "user")),
+        ["aws"],
+    ),
+    ("the role that is asked for is not taken", takes_another_role, ["aws"]),
+    ("the token is echoed in an error", echoes, ["healthz", "bad token", *ASKED]),
+    ("the token is echoed by a tool", tool_echoes, [*WHOAMI, "aws"]),
 ]

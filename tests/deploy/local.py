@@ -124,7 +124,7 @@ def try_faults(deployment: Deployment, running: Running, minted: str) -> None:
     """Lets things go wrong before the client: the checks that are there for it must fail, and no others."""
     for what, fault, failed in faults.FAULTS:
         running.door.fault = fault
-        report = smoke(deployment, running, {"TOKEN": minted})
+        report = smoke(deployment, running, {"TOKEN": minted}, "--role", deployment.role)
         require(report.failed == failed, f"where {what}, not {failed} failed:\n{report.text}")
     print(f"ok      {deployment.kind}: the smoke test finds {len(faults.FAULTS)} faults", flush=True)
 
