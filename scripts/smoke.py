@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 # A cold start with an unreachable AWS is given up by the server itself, before this.
 REQUEST_SECONDS = 35
@@ -140,19 +140,20 @@ def time_limit(seconds: int) -> Iterator[None]:
 class Endpoint:
     """Where requests go, and how they are authenticated."""
 
-    def __init__(self, url: str, connect: str | None, authenticate: Callable[[str, str, bytes, dict], dict]):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            sys.exit("URL must be the URL that clients use, such as https://mcp.example.com/mcp.")
-        is_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if parts.scheme == "http" and not is_loopback and not connect:
-            sys.exit("URL must begin with https:// unless it is on this machine: a token must not travel in the clear.")
+    def __init__(
+        self,
+        parts: SplitResult,
+        connect: str | None,
+        authenticate: Callable[[str, str, bytes, dict], dict],
+        hide: Callable[[str], str],
+    ):
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.host = parts.netloc
         self.base = parts.path.rstrip("/").removesuffix("/mcp")
         self.is_tls = parts.scheme == "https" and not connect
         self.address = connect or parts.netloc
         self.authenticate = authenticate
+        self.hide = hide
 
     @property
     def mcp(self) -> str:
@@ -200,6 +201,9 @@ class Endpoint:
                 f"{type(error).__name__}: {error}",
                 "Is the URL right, and does the front door still exist?",
             ) from None
+        except ValueError:
+            # Its text would be what was to be sent.
+            raise Failed("a request that HTTP can carry", "one that it cannot", "Which URL does it name?") from None
 
     def exchange(self, method: str, path: str, payload: bytes, headers: dict) -> Answer:
         connection = (
@@ -215,7 +219,9 @@ class Endpoint:
             for name, value in response.getheaders():
                 name = name.lower()
                 received[name] = f"{received[name]}, {value}" if name in received else value
-            return Answer(response.status, received, text)
+            # A server may echo what it was sent. What is cut later would no longer be known for a secret.
+            shown = {name: self.hide(value) for name, value in received.items()}
+            return Answer(response.status, shown, self.hide(text))
         finally:
             connection.close()
 
@@ -506,23 +512,43 @@ def run(smoke: Smoke, is_signed: bool, say: Callable[[str], None]) -> int:
     return failures
 
 
-def signer(arguments: argparse.Namespace) -> tuple[Callable[[str, str, bytes, dict], dict], list[str]]:
+def target(url: str, connect: str | None) -> SplitResult:
+    """The URL, if a token may be sent there. What is refused may hold a secret, and is not printed."""
+    try:
+        parts = urlsplit(url) if url.isascii() else None
+    except ValueError:
+        parts = None
+    if not parts or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        sys.exit("URL must be the URL that clients use, such as https://mcp.example.com/mcp.")
+    if "@" in parts.netloc:
+        sys.exit("URL must hold neither user nor password: take them out; a token belongs in the variable TOKEN.")
+    is_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and not is_loopback and not connect:
+        sys.exit("URL must begin with https:// unless it is on this machine: a token must not travel in the clear.")
+    if connect and not LOOPBACK.fullmatch(connect):
+        sys.exit("--connect must be a port of this machine, such as 127.0.0.1:8080: the token goes there in the clear.")
+    return parts
+
+
+def signer(arguments: argparse.Namespace, host: str) -> tuple[Callable[[str, str, bytes, dict], dict], list[str]]:
     """How to sign for this URL, with the credentials of the environment or profile; and what must not be printed."""
     try:
         import botocore.session
     except ImportError:
         sys.exit("SIGV4=1 needs botocore: make smoke installs it.")
     session = botocore.session.get_session()
-    host = urlsplit(arguments.url).hostname or ""
     named = re.search(r"\.lambda-url\.([a-z0-9-]+)\.", host)
     region = arguments.region or (named and named.group(1)) or session.get_config_variable("region")
-    if not region:
-        sys.exit("The URL names no region: REGION=…")
+    if not re.fullmatch(r"[a-z0-9-]+", region or ""):
+        sys.exit("A region to sign for is needed, and the URL names none: REGION=us-east-1, or the like.")
     credentials = session.get_credentials()
     if not credentials:
         sys.exit("There are no AWS credentials to sign with: set AWS_PROFILE, or sign in.")
     frozen = credentials.get_frozen_credentials()
-    return signed(credentials, region), [secret for secret in (frozen.secret_key, frozen.token) if secret]
+    hidden = [secret for secret in (frozen.secret_key, frozen.token) if secret]
+    if not all(TOKEN.fullmatch(part) for part in (frozen.access_key, *hidden)):
+        sys.exit("The AWS credentials hold a character that none has, a line break perhaps: copy them again.")
+    return signed(credentials, region), hidden
 
 
 def main() -> int:
@@ -532,25 +558,36 @@ def main() -> int:
     parser.add_argument("--sigv4", action="store_true", help="sign with AWS credentials, in place of a token")
     parser.add_argument("--role", metavar="ARN", help=f"the role to name as {ROLE_HEADER}")
     parser.add_argument("--region", help="with --sigv4: the front door's region, where its host does not say")
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    if rest:
+        parser.error("there is one argument, URL; a token belongs in the variable TOKEN")
+    parts = target(arguments.url, arguments.connect)
+    if arguments.role and not ROLE.fullmatch(arguments.role):
+        sys.exit("ROLE must be the ARN of a role, such as arn:aws:iam::111122223333:role/QuiltReader.")
     token = os.environ.get("TOKEN", "").strip()
     if arguments.sigv4:
-        authenticate, hidden = signer(arguments)
-    elif token:
+        authenticate, hidden = signer(arguments, parts.hostname)
+    elif TOKEN.fullmatch(token):
         authenticate, hidden = bearer(token), [token]
-    else:
+    elif token:
         sys.exit(
-            "A token is needed: make smoke URL=… TOKEN=… (or the variable TOKEN); or SIGV4=1 for a signed request."
+            "TOKEN must be the token and nothing else: letters, digits and ._~+/=- in one line. Take out quotes, spaces,"
+            " line breaks, and the word Bearer."
         )
-    smoke = Smoke(Endpoint(arguments.url, arguments.connect, authenticate))
-    if arguments.role:
-        smoke.headers["X-Quilt-User-Role"] = arguments.role
+    else:
+        sys.exit("A token is needed: TOKEN=… make smoke URL=…; or, for signed requests, make smoke URL=… SIGV4=1.")
+
+    def hide(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "[secret]")
+        return text
 
     def say(line: str) -> None:
-        for secret in hidden:
-            line = line.replace(secret, "[secret]")
-        print(line, flush=True)
+        print(hide(line), flush=True)
 
+    smoke = Smoke(Endpoint(parts, arguments.connect, authenticate, hide))
+    if arguments.role:
+        smoke.headers[ROLE_HEADER] = arguments.role
     say(f"Clients connect to {smoke.endpoint.origin}{smoke.endpoint.mcp}")
     failures = run(smoke, arguments.sigv4, say)
     say(f"{failures} failed" if failures else "Nothing failed.")

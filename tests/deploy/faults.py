@@ -109,6 +109,20 @@ def adds_challenge(request: Request, answer: Answer) -> Answer:
     return replace(answer, headers=own + answer.headers)
 
 
+def echoes(request: Request, answer: Answer) -> Answer:
+    """An error with the headers of the request, to whoever brings a token."""
+    if not request.header("Authorization"):
+        return answer
+    return refusal(400, json.dumps({name.lower(): value for name, value in sorted(request.headers)}))
+
+
+def tool_echoes(request: Request, answer: Answer) -> Answer:
+    """A tool's error with the token at its end."""
+    text = "the request: " + "-" * 200 + (request.header("Authorization") or "")
+    failed = {"isError": True, "content": [{"type": "text", "text": text}]}
+    return of("tools/call", lambda result: result.update(failed))(request, answer)
+
+
 def nobody(result: dict) -> None:
     result["structuredContent"]["subject"] = None
 
