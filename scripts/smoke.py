@@ -1,8 +1,9 @@
 """`make smoke`: does a deployed Rolecall answer as its clients need it?
 
-In come the URL that clients use and a token (by the variable TOKEN, so that it is in no process list), or, for a front
-door that AWS authenticates, the AWS credentials of the environment. Out goes a line for each check: `ok`, `WARNING`, or
-`FAILED` with what was expected, what came and what to do. Ends with 1 if a check failed. The token is never printed.
+In come the URL that clients use and a token, or, for a front door that AWS authenticates, the AWS credentials of the
+environment. Out goes a line for each check: `ok`, `WARNING`, or `FAILED` with what was expected, what came and what to
+do. Ends with 1 if a check failed. The token is never printed. It comes by the variable TOKEN: given before `make`, as in
+`TOKEN=… make smoke URL=…`, it is in no process list; given after it, it is an argument of make's.
 
 Usage: TOKEN=… smoke.py URL [--role ARN] [--connect HOST:PORT]
        smoke.py URL --sigv4 [--role ARN] [--region REGION] [--connect HOST:PORT]
