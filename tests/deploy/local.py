@@ -259,9 +259,14 @@ def main() -> int:
     architecture = sys.argv[1]
     package, folder = (Path(argument).resolve() for argument in sys.argv[2:])
     began = time.monotonic()
+
+    def end(number: int, _: object) -> None:
+        terraform.is_over.set()
+        sys.exit(f"not done within {WHOLE_SECONDS} s" if number == signal.SIGALRM else "ended")
+
     # However it is ended, what it started ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done within {WHOLE_SECONDS} s"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, end)
     signal.alarm(WHOLE_SECONDS)
 
     def step(done: str) -> None:
