@@ -149,9 +149,9 @@ cfn-test: $(DEPLOY)/.installed ## Lint and test the CloudFormation templates: ev
 	$(DEPLOY)/bin/cfn-lint cloudformation/*.yaml
 	$(DEPLOY)/bin/pytest -q -p no:cacheprovider tests/deploy/test_cloudformation.py
 
-# The token stays in the environment: a command line can be read by every process.
+# A command line can be read by every process: TOKEN stands before make, in its environment, or is exported.
 .PHONY: smoke
-smoke: $(if $(SIGV4),$(VENV)/.run) ## Check a deployed server: make smoke URL=… TOKEN=… [ROLE=…] (or SIGV4=1 [REGION=…])
+smoke: $(if $(SIGV4),$(VENV)/.run) ## Check a deployed server: TOKEN=… make smoke URL=… [ROLE=…] (or SIGV4=1 [REGION=…])
 	@$(if $(SIGV4),$(VENV)/bin/python,$(PYTHON)) scripts/smoke.py "$$URL" $(if $(SIGV4),--sigv4) $(if $(ROLE),--role "$$ROLE") $(if $(REGION),--region "$$REGION")
 
 # What is deployed is the package for this machine: it runs here.

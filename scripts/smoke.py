@@ -1,8 +1,9 @@
 """`make smoke`: does a deployed Rolecall answer as its clients need it?
 
-In come the URL that clients use and a token (by the variable TOKEN, so that it is in no process list), or, for a front
-door that AWS authenticates, the AWS credentials of the environment. Out goes a line for each check: `ok`, `WARNING`, or
-`FAILED` with what was expected, what came and what to do. Ends with 1 if a check failed. The token is never printed.
+In come the URL that clients use and a token, or, for a front door that AWS authenticates, the AWS credentials of the
+environment. Out goes a line for each check: `ok`, `WARNING`, or `FAILED` with what was expected, what came and what to
+do. Ends with 1 if a check failed. The token is never printed. It comes by the variable TOKEN: given before `make`, as in
+`TOKEN=… make smoke URL=…`, it is in no process list; given after it, it is an argument of make's.
 
 Usage: TOKEN=… smoke.py URL [--role ARN] [--connect HOST:PORT]
        smoke.py URL --sigv4 [--role ARN] [--region REGION] [--connect HOST:PORT]
@@ -11,6 +12,7 @@ Usage: TOKEN=… smoke.py URL [--role ARN] [--connect HOST:PORT]
 import argparse
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -21,7 +23,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 # A cold start with an unreachable AWS is given up by the server itself, before this.
 REQUEST_SECONDS = 35
@@ -31,14 +33,29 @@ MODERN = "2026-07-28"
 CLIENT = {"name": "rolecall-smoke", "version": "1"}
 REMAPPED = "x-amzn-remapped-www-authenticate"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
+ROLE_HEADER = "X-Quilt-User-Role"
+# RFC 6750's b64token: what an Authorization header can carry. Credentials of AWS are written with the same characters.
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+# Partition, account, path, name.
+ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([!-~]+/)?([A-Za-z0-9_+=,.@-]{1,64})")
+# Where --connect may lead: the token goes there in the clear.
+LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]):[0-9]+")
 
 
 class Failed(Exception):
     """A check that failed."""
 
     def __init__(self, expected: str, came: str, todo: str):
-        self.came = came.rstrip(".")
-        super().__init__(f"expected {expected}; came {self.came}. {todo}")
+        self.expected, self.came, self.todo = expected, came.rstrip("."), todo
+
+    def sentence(self, said: dict[str, str]) -> str:
+        """What failed, and what to do, unless that was said at a check before. `said` is what was, and where."""
+        where = said.get(self.todo)
+        return f"expected {self.expected}; came {self.came}. {f'What to do: as at {where}.' if where else self.todo}"
+
+
+class ToolFailed(Failed):
+    """A tool says that it failed."""
 
 
 class Unreachable(Failed):
@@ -124,19 +141,20 @@ def time_limit(seconds: int) -> Iterator[None]:
 class Endpoint:
     """Where requests go, and how they are authenticated."""
 
-    def __init__(self, url: str, connect: str | None, authenticate: Callable[[str, str, bytes, dict], dict]):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            sys.exit("URL must be the URL that clients use, such as https://mcp.example.com/mcp.")
-        is_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if parts.scheme == "http" and not is_loopback and not connect:
-            sys.exit("URL must begin with https:// unless it is on this machine: a token must not travel in the clear.")
+    def __init__(
+        self,
+        parts: SplitResult,
+        connect: str | None,
+        authenticate: Callable[[str, str, bytes, dict], dict],
+        hide: Callable[[str], str],
+    ):
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.host = parts.netloc
         self.base = parts.path.rstrip("/").removesuffix("/mcp")
         self.is_tls = parts.scheme == "https" and not connect
         self.address = connect or parts.netloc
         self.authenticate = authenticate
+        self.hide = hide
 
     @property
     def mcp(self) -> str:
@@ -184,6 +202,9 @@ class Endpoint:
                 f"{type(error).__name__}: {error}",
                 "Is the URL right, and does the front door still exist?",
             ) from None
+        except ValueError:
+            # Its text would be what was to be sent.
+            raise Failed("a request that HTTP can carry", "one that it cannot", "Which URL does it name?") from None
 
     def exchange(self, method: str, path: str, payload: bytes, headers: dict) -> Answer:
         connection = (
@@ -195,7 +216,13 @@ class Endpoint:
             connection.request(method, path, payload or None, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER).decode(errors="replace")
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+            received: dict[str, str] = {}
+            for name, value in response.getheaders():
+                name = name.lower()
+                received[name] = f"{received[name]}, {value}" if name in received else value
+            # A server may echo what it was sent. What is cut later would no longer be known for a secret.
+            shown = {name: self.hide(value) for name, value in received.items()}
+            return Answer(response.status, shown, self.hide(text))
         finally:
             connection.close()
 
@@ -215,13 +242,23 @@ def signed(credentials, region: str) -> Callable[[str, str, bytes, dict], dict]:
 
     def sign(method: str, url: str, payload: bytes, headers: dict) -> dict:
         # Hops may change the other headers.
-        names = {"Host", "Content-Type", "X-Quilt-User-Role"} & headers.keys()
+        names = {"Host", "Content-Type", ROLE_HEADER} & headers.keys()
         request = AWSRequest(method, url, headers={name: headers[name] for name in names}, data=payload)
         request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(payload).hexdigest()
         SigV4Auth(credentials.get_frozen_credentials(), "lambda", region).add_auth(request)
         return dict(request.headers.items())
 
     return sign
+
+
+def is_session(arn: object, role: object) -> bool:
+    """Whether an ARN is that of a session of a role. A role may have a path; its sessions have none."""
+    named = ROLE.fullmatch(str(role))
+    if not named:
+        return False
+    partition, account, _, name = named.groups()
+    session = rf"arn:{partition}:sts::{account}:assumed-role/{re.escape(name)}/[A-Za-z0-9_+=,.@-]+"
+    return re.fullmatch(session, str(arn)) is not None
 
 
 @dataclass
@@ -232,6 +269,7 @@ class Smoke:
     headers: dict[str, str] = field(default_factory=dict)
     session: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def healthz(self) -> str:
         answer = self.endpoint.send("GET", f"{self.endpoint.base}/healthz")
@@ -331,11 +369,18 @@ class Smoke:
 
     def rpc(self, method: str, params: dict, headers: dict) -> dict:
         """The result of a request."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        body = {"jsonrpc": "2.0", "id": next(self.ids), "method": method, "params": params}
         answer = self.endpoint.send("POST", self.endpoint.mcp, body, self.headers | headers)
         if answer.status != 200:
             raise Failed(f"200 to {method}", answer.seen(), advice(answer))
-        result = answer.json().get("result")
+        message = answer.json()
+        if (message.get("jsonrpc"), message.get("id")) != ("2.0", body["id"]):
+            raise Failed(
+                f"JSON-RPC 2.0 with the id {body['id']}",
+                answer.seen(),
+                "Something between keeps or changes answers: no cache may stand before the server.",
+            )
+        result = message.get("result")
         if not isinstance(result, dict):
             raise Failed(f"a result of {method}", answer.seen(), "This is no Rolecall, or not of this version.")
         if session := answer.headers.get("mcp-session-id"):
@@ -382,7 +427,7 @@ class Smoke:
         result = ask("tools/call", {"name": tool, "arguments": {}})
         if result.get("isError"):
             text = " ".join(part.get("text", "") for part in result.get("content", []))
-            raise Failed(f"an answer of {tool}", text[:400], "The log group has the reason.")
+            raise ToolFailed(f"an answer of {tool}", text[:400], "The log group has the reason.")
         return result.get("structuredContent", {})
 
     def whoami(self, ask: Callable[[str, dict], dict]) -> str:
@@ -393,22 +438,37 @@ class Smoke:
 
     def aws(self) -> str:
         """The caller's role, used."""
-        who = self.call(self.modern, "whoami")
-        if not who.get("role"):
+        role, asked = self.call(self.modern, "whoami").get("role"), self.headers.get(ROLE_HEADER)
+        if asked and role != asked:
+            raise Failed(
+                f"the role that is asked for, {asked}",
+                str(role or "no role"),
+                f"The server acts as another role than it is told to: something between removes {ROLE_HEADER}, or this"
+                " is no Rolecall.",
+            )
+        if not role:
             self.warnings.append(
                 "aws: this caller has no AWS role, so nothing was tried with one. Use a token with a role, or ROLE=…"
             )
             return "not tried"
         try:
             status = self.call(self.modern, "auth_status")
-        except Failed as failed:
+        except ToolFailed as failed:
             raise Failed(
                 "credentials of the role",
                 failed.came,
-                f"Name {who['role']} in assumable_role_arns, and let it trust the execution role as the output"
+                f"Name {role} in assumable_role_arns, and let it trust the execution role as the output"
                 " role_trust_policy says.",
             ) from None
-        return f"AWS says {status.get('aws', {}).get('arn')}"
+        arn = (status.get("aws") or {}).get("arn")
+        if not is_session(arn, role):
+            raise Failed(
+                f"a session of {role}",
+                str(arn or "no ARN"),
+                f"The server acts as {arn or 'somebody whom it does not name'}, not as your role: let nobody call it,"
+                " and deploy the package that make package builds.",
+            )
+        return f"AWS says {arn}"
 
     def checks(self, is_signed: bool) -> list[tuple[str, Callable[[], str]]]:
         refusals = (
@@ -436,38 +496,60 @@ class Smoke:
 def run(smoke: Smoke, is_signed: bool, say: Callable[[str], None]) -> int:
     """Runs all checks; gives how many failed."""
     failures = 0
+    said: dict[str, str] = {}
     for name, check in smoke.checks(is_signed):
         try:
             say(f"ok      {name}: {check()}")
         except Unreachable as failed:
-            say(f"FAILED  {name}: {failed}")
+            say(f"FAILED  {name}: {failed.sentence(said)}")
             return failures + 1
         except Failed as failed:
             failures += 1
-            say(f"FAILED  {name}: {failed}")
+            say(f"FAILED  {name}: {failed.sentence(said)}")
+            said.setdefault(failed.todo, name)
         for warning in smoke.warnings:
             say(f"WARNING {warning}")
         smoke.warnings.clear()
     return failures
 
 
-def signer(arguments: argparse.Namespace) -> tuple[Callable[[str, str, bytes, dict], dict], list[str]]:
+def target(url: str, connect: str | None) -> SplitResult:
+    """The URL, if a token may be sent there. What is refused may hold a secret, and is not printed."""
+    try:
+        parts = urlsplit(url) if url.isascii() else None
+    except ValueError:
+        parts = None
+    if not parts or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        sys.exit("URL must be the URL that clients use, such as https://mcp.example.com/mcp.")
+    if "@" in parts.netloc:
+        sys.exit("URL must hold neither user nor password: take them out; a token belongs in the variable TOKEN.")
+    is_loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and not is_loopback and not connect:
+        sys.exit("URL must begin with https:// unless it is on this machine: a token must not travel in the clear.")
+    if connect and not LOOPBACK.fullmatch(connect):
+        sys.exit("--connect must be a port of this machine, such as 127.0.0.1:8080: the token goes there in the clear.")
+    return parts
+
+
+def signer(arguments: argparse.Namespace, host: str) -> tuple[Callable[[str, str, bytes, dict], dict], list[str]]:
     """How to sign for this URL, with the credentials of the environment or profile; and what must not be printed."""
     try:
         import botocore.session
     except ImportError:
         sys.exit("SIGV4=1 needs botocore: make smoke installs it.")
     session = botocore.session.get_session()
-    host = urlsplit(arguments.url).hostname or ""
     named = re.search(r"\.lambda-url\.([a-z0-9-]+)\.", host)
     region = arguments.region or (named and named.group(1)) or session.get_config_variable("region")
-    if not region:
-        sys.exit("The URL names no region: REGION=…")
+    if not re.fullmatch(r"[a-z0-9-]+", region or ""):
+        sys.exit("A region to sign for is needed, and the URL names none: REGION=us-east-1, or the like.")
     credentials = session.get_credentials()
     if not credentials:
         sys.exit("There are no AWS credentials to sign with: set AWS_PROFILE, or sign in.")
     frozen = credentials.get_frozen_credentials()
-    return signed(credentials, region), [secret for secret in (frozen.secret_key, frozen.token) if secret]
+    hidden = [secret for secret in (frozen.secret_key, frozen.token) if secret]
+    if not all(TOKEN.fullmatch(part) for part in (frozen.access_key, *hidden)):
+        sys.exit("The AWS credentials hold a character that none has, a line break perhaps: copy them again.")
+    return signed(credentials, region), hidden
 
 
 def main() -> int:
@@ -475,27 +557,38 @@ def main() -> int:
     parser.add_argument("url", metavar="URL", help="the URL that clients use (output mcp_url)")
     parser.add_argument("--connect", metavar="HOST:PORT", help="connect there, by plain HTTP, for tests")
     parser.add_argument("--sigv4", action="store_true", help="sign with AWS credentials, in place of a token")
-    parser.add_argument("--role", metavar="ARN", help="the role to name as X-Quilt-User-Role")
+    parser.add_argument("--role", metavar="ARN", help=f"the role to name as {ROLE_HEADER}")
     parser.add_argument("--region", help="with --sigv4: the front door's region, where its host does not say")
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    if rest:
+        parser.error("there is one argument, URL; a token belongs in the variable TOKEN")
+    parts = target(arguments.url, arguments.connect)
+    if arguments.role and not ROLE.fullmatch(arguments.role):
+        sys.exit("ROLE must be the ARN of a role, such as arn:aws:iam::111122223333:role/QuiltReader.")
     token = os.environ.get("TOKEN", "").strip()
     if arguments.sigv4:
-        authenticate, hidden = signer(arguments)
-    elif token:
+        authenticate, hidden = signer(arguments, parts.hostname)
+    elif TOKEN.fullmatch(token):
         authenticate, hidden = bearer(token), [token]
-    else:
+    elif token:
         sys.exit(
-            "A token is needed: make smoke URL=… TOKEN=… (or the variable TOKEN); or SIGV4=1 for a signed request."
+            "TOKEN must be the token and nothing else: letters, digits and ._~+/=- in one line. Take out quotes, spaces,"
+            " line breaks, and the word Bearer."
         )
-    smoke = Smoke(Endpoint(arguments.url, arguments.connect, authenticate))
-    if arguments.role:
-        smoke.headers["X-Quilt-User-Role"] = arguments.role
+    else:
+        sys.exit("A token is needed: TOKEN=… make smoke URL=…; or, for signed requests, make smoke URL=… SIGV4=1.")
+
+    def hide(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "[secret]")
+        return text
 
     def say(line: str) -> None:
-        for secret in hidden:
-            line = line.replace(secret, "[secret]")
-        print(line, flush=True)
+        print(hide(line), flush=True)
 
+    smoke = Smoke(Endpoint(parts, arguments.connect, authenticate, hide))
+    if arguments.role:
+        smoke.headers[ROLE_HEADER] = arguments.role
     say(f"Clients connect to {smoke.endpoint.origin}{smoke.endpoint.mcp}")
     failures = run(smoke, arguments.sigv4, say)
     say(f"{failures} failed" if failures else "Nothing failed.")

@@ -8,15 +8,19 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from exchange import Answer, Request
+from exchange import Answer, Request, refusal
 
 Fault = Callable[[Request, Answer], Answer]
 
 ERAS = ("2025-11-25", "2026-07-28")
+OTHER_ROLE = "arn:aws:iam::111111111111:role/other"
+OTHER_SESSION = "arn:aws:sts::111111111111:assumed-role/other/session"
 DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
 WHOAMI = [f"{era} tools/call whoami" for era in ERAS]
 LISTS = [f"{era} tools/list" for era in ERAS]
 INITIALIZE, DISCOVER = f"{ERAS[0]} initialize", f"{ERAS[1]} server/discover"
+# What is asked with the caller's token.
+ASKED = [INITIALIZE, LISTS[0], WHOAMI[0], DISCOVER, LISTS[1], WHOAMI[1], "aws"]
 
 
 def message(request: Request) -> dict:
@@ -76,6 +80,49 @@ def other_resource(request: Request, answer: Answer) -> Answer:
     )
 
 
+def answers(edit: Callable[[dict], None]) -> Fault:
+    """Another message in answer to each request."""
+    return lambda request, answer: (
+        edited(answer, edit) if answer.status == 200 and "id" in message(request) else answer
+    )
+
+
+def acts_as(change: Callable[[str], str | None]) -> Fault:
+    """Another ARN that AWS is said to know the caller by."""
+
+    def edit(result: dict) -> None:
+        result["structuredContent"]["aws"]["arn"] = change(result["structuredContent"]["aws"]["arn"])
+
+    return of("tools/call", edit, "auth_status")
+
+
+def takes_another_role(request: Request, answer: Answer) -> Answer:
+    """The role of another, told and used."""
+    told = of("tools/call", lambda result: result["structuredContent"].update(role=OTHER_ROLE), "whoami")
+    used = acts_as(lambda _: OTHER_SESSION)
+    return used(request, told(request, answer))
+
+
+def adds_challenge(request: Request, answer: Answer) -> Answer:
+    """A challenge of the front door's own, before the server's."""
+    own = [("WWW-Authenticate", "Basic realm=x")] if answer.status == 401 else []
+    return replace(answer, headers=own + answer.headers)
+
+
+def echoes(request: Request, answer: Answer) -> Answer:
+    """An error with the headers of the request, to whoever brings a token."""
+    if not request.header("Authorization"):
+        return answer
+    return refusal(400, json.dumps({name.lower(): value for name, value in sorted(request.headers)}))
+
+
+def tool_echoes(request: Request, answer: Answer) -> Answer:
+    """A tool's error with the token at its end."""
+    text = "the request: " + "-" * 200 + (request.header("Authorization") or "")
+    failed = {"isError": True, "content": [{"type": "text", "text": text}]}
+    return of("tools/call", lambda result: result.update(failed))(request, answer)
+
+
 def nobody(result: dict) -> None:
     result["structuredContent"]["subject"] = None
 
@@ -100,6 +147,7 @@ FAULTS: list[tuple[str, Fault, list[str]]] = [
         challenge(lambda value: value.replace("invalid_token", "invalid_request")),
         ["bad token"],
     ),
+    ("another challenge comes first", adds_challenge, ["challenge", "metadata", "bad token"]),
     ("the document is lost", at(DOCUMENT, 404), ["challenge", "metadata"]),
     ("the document is of another resource", other_resource, ["challenge", "metadata"]),
     ("everyone is let in", lets_everyone_in, ["challenge", "metadata", "bad token"]),
@@ -121,6 +169,32 @@ FAULTS: list[tuple[str, Fault, list[str]]] = [
     (
         "MCP is not found",
         at("/mcp", 404),
-        ["challenge", "metadata", "bad token", INITIALIZE, LISTS[0], WHOAMI[0], DISCOVER, LISTS[1], WHOAMI[1], "aws"],
+        ["challenge", "metadata", "bad token", *ASKED],
     ),
+    ("answers have another id", answers(lambda value: value.update(id=0)), ASKED),
+    ("answers are of another JSON-RPC", answers(lambda value: value.update(jsonrpc="1.0")), ASKED),
+    ("AWS does not say who the caller is", acts_as(lambda _: None), ["aws"]),
+    (
+        "the caller acts as the execution role",
+        acts_as(lambda _: "arn:aws:sts::123456789012:assumed-role/rolecall-http/instance"),
+        ["aws"],
+    ),
+    (
+        "the caller acts as another role of the account",
+        acts_as(lambda arn: arn.replace("-caller/", "-caller2/")),
+        ["aws"],
+    ),
+    (
+        "the caller acts as a role of that name in another account",
+        acts_as(lambda arn: arn.replace("::1", "::2")),
+        ["aws"],
+    ),
+    (
+        "the caller acts as a user",
+        acts_as(lambda arn: arn.replace("sts", "iam").replace("assumed-role", "user")),
+        ["aws"],
+    ),
+    ("the role that is asked for is not taken", takes_another_role, ["aws"]),
+    ("the token is echoed in an error", echoes, ["healthz", "bad token", *ASKED]),
+    ("the token is echoed by a tool", tool_echoes, [*WHOAMI, "aws"]),
 ]

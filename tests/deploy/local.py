@@ -45,6 +45,8 @@ from stacks import (
 
 SMOKE_SECONDS = 120
 WHOLE_SECONDS = 900
+# Of a secret, so many characters in a row are not seen. Fewer may be: tokens of one issuer begin alike.
+PART = 60
 ROLE_REFUSED = "AWS does not let this server act as your role"
 
 
@@ -66,6 +68,11 @@ class Report:
     text: str
 
 
+def parts_of(secret: str) -> set[str]:
+    """What must not be seen of a secret."""
+    return {secret[at : at + PART] for at in range(max(1, len(secret) - PART + 1))}
+
+
 def smoke(deployment: Deployment, running: Running, environment: dict[str, str], *arguments: str) -> Report:
     """Runs the smoke test as a user does, but for the address."""
     command = [sys.executable, str(ROOT / "scripts/smoke.py"), deployment.outputs["mcp_url"]]
@@ -84,8 +91,42 @@ def smoke(deployment: Deployment, running: Running, environment: dict[str, str],
     report = Report(names["FAILED"], names["ok"], names["WARNING"], done.stdout + done.stderr)
     require((done.returncode == 1) == bool(report.failed) and done.returncode in (0, 1), report.text)
     for secret in environment.values():
-        require(secret not in report.text or len(secret) < 20, "the smoke test printed a secret")
+        is_shown = any(part in report.text for part in parts_of(secret))
+        require(not is_shown or len(secret) < 20, "the smoke test printed a secret, or a part of one")
     return report
+
+
+def try_refused() -> None:
+    """What must not be sent, or not there: the smoke test refuses it beforehand, and does not print it."""
+    url, hidden = "https://mcp.example.com/mcp", secrets.token_hex(30)
+    good = {"TOKEN": hidden}
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": hidden}
+    cases = [
+        ([url], {}, "TOKEN=… make smoke URL=…"),
+        ([url], {"TOKEN": f"{hidden}\n{hidden}"}, "TOKEN must be the token"),
+        ([url], {"TOKEN": f"{hidden}\u2026"}, "TOKEN must be the token"),
+        ([url], {"TOKEN": f"Bearer {hidden}"}, "TOKEN must be the token"),
+        ([f"https://me:{hidden}@mcp.example.com/mcp"], good, "URL must hold neither user nor password"),
+        ([f"https://me:{hidden}@[mcp/mcp"], good, "URL must be the URL"),
+        (["http://mcp.example.com/mcp"], good, "URL must begin with https://"),
+        ([url, hidden], good, "there is one argument"),
+        ([url, "--connect", "203.0.113.7:80"], good, "--connect must be a port of this machine"),
+        ([url, "--role", f"arn:aws:iam::{CI}:role/Ci\n{hidden}"], good, "ROLE must be the ARN of a role"),
+        ([url, "--sigv4", "--region", "a\nb"], keys, "A region to sign for is needed"),
+        ([url, "--sigv4", "--region", "x"], keys | {"AWS_SESSION_TOKEN": f"{hidden}\n-"}, "AWS credentials hold"),
+    ]
+    for arguments, environment, said in cases:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts/smoke.py"), *arguments],
+            env={"PATH": os.environ["PATH"]} | environment,
+            capture_output=True,
+            text=True,
+            timeout=SMOKE_SECONDS,
+        )
+        # It says where it connects before it does.
+        is_refused = done.returncode in (1, 2) and not done.stdout and said in done.stderr
+        require(is_refused and hidden not in done.stderr, f"not refused with {said!r}:\n{done.stdout}{done.stderr}")
+    print(f"ok      the smoke test refuses {len(cases)} inputs", flush=True)
 
 
 def expect_good(report: Report, what: str, checks: int, warned: tuple[str, ...] = ()) -> None:
@@ -124,7 +165,7 @@ def try_faults(deployment: Deployment, running: Running, minted: str) -> None:
     """Lets things go wrong before the client: the checks that are there for it must fail, and no others."""
     for what, fault, failed in faults.FAULTS:
         running.door.fault = fault
-        report = smoke(deployment, running, {"TOKEN": minted})
+        report = smoke(deployment, running, {"TOKEN": minted}, "--role", deployment.role)
         require(report.failed == failed, f"where {what}, not {failed} failed:\n{report.text}")
     print(f"ok      {deployment.kind}: the smoke test finds {len(faults.FAULTS)} faults", flush=True)
 
@@ -178,7 +219,8 @@ def try_all(aws: Cloud, world: World, made: list[Deployment], package: Path) -> 
                     used = try_signed(deployment, running, signer)
                 else:
                     used = try_bearer(deployment, running, deployment.folder / "function" / "bootstrap")
-        is_clean(running.log, [*used, world.secret_text, running.environment["AWS_SECRET_ACCESS_KEY"]])
+        keys = [running.environment[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+        is_clean(running.log, [*used, world.secret_text, *keys])
 
 
 def try_without_secret(aws: Cloud, deployment: Deployment, package: Path) -> None:
@@ -189,7 +231,7 @@ def try_without_secret(aws: Cloud, deployment: Deployment, package: Path) -> Non
     with running_function(aws, deployment, package, []) as running:
         report = smoke(deployment, running, {"TOKEN": minted})
         require(
-            report.failed[0] == "2025-11-25 initialize" and "came 503" in report.text and "secret_arns" in report.text,
+            report.failed == faults.ASKED and "came 503" in report.text and report.text.count("secret_arns") == 1,
             report.text,
         )
         require(report.passed[:4] == ["healthz", "challenge", "metadata", "bad token"], report.text)
@@ -217,14 +259,20 @@ def main() -> int:
     architecture = sys.argv[1]
     package, folder = (Path(argument).resolve() for argument in sys.argv[2:])
     began = time.monotonic()
+
+    def end(number: int, _: object) -> None:
+        terraform.is_over.set()
+        sys.exit(f"not done within {WHOLE_SECONDS} s" if number == signal.SIGALRM else "ended")
+
     # However it is ended, what it started ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done within {WHOLE_SECONDS} s"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, end)
     signal.alarm(WHOLE_SECONDS)
 
     def step(done: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {done}", flush=True)
 
+    try_refused()
     (folder / "plans").mkdir(parents=True, exist_ok=True)
     with cloud.running() as aws:
         world = seed(aws)

@@ -47,10 +47,10 @@ class Deployment:
     inputs: dict
     outputs: dict = field(default_factory=dict)
 
-    # Roles of callers. The first is as it should be; the others must not work.
+    # Roles of callers. The first is as it should be, with a path, as it may be; the others must not work.
     @property
     def role(self) -> str:
-        return f"arn:aws:iam::{ALICE}:role/{self.name}-caller"
+        return f"arn:aws:iam::{ALICE}:role/callers/{self.name}-caller"
 
     @property
     def unlisted_role(self) -> str:
@@ -127,6 +127,12 @@ def policy(principal: dict, actions: list[str], condition: dict) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+def path_and_name(role: str) -> tuple[str, str]:
+    """A role's path and name, of its ARN."""
+    path, _, name = role.partition(":role")[2].rpartition("/")
+    return f"{path}/", name
+
+
 def seed_roles(aws: Cloud, deployments: list[Deployment]) -> None:
     """Makes the roles of callers, which trust nobody yet."""
     nobody = policy({"AWS": f"arn:aws:iam::{ALICE}:role/nobody"}, ["sts:AssumeRole"], {})
@@ -134,7 +140,8 @@ def seed_roles(aws: Cloud, deployments: list[Deployment]) -> None:
     for deployment in deployments:
         for role in (deployment.role, deployment.unlisted_role, deployment.distrusting_role):
             iam = account_client(aws, "iam", role.split(":")[4])
-            iam.create_role(RoleName=role.split("/")[1], AssumeRolePolicyDocument=nobody)
+            path, name = path_and_name(role)
+            iam.create_role(Path=path, RoleName=name, AssumeRolePolicyDocument=nobody)
 
 
 def let_roles_trust(aws: Cloud, deployment: Deployment) -> None:
@@ -148,7 +155,7 @@ def let_roles_trust(aws: Cloud, deployment: Deployment) -> None:
         (deployment.distrusting_role, json.dumps(wrong)),
     ]:
         iam = account_client(aws, "iam", role.split(":")[4])
-        iam.update_assume_role_policy(RoleName=role.split("/")[1], PolicyDocument=document)
+        iam.update_assume_role_policy(RoleName=path_and_name(role)[1], PolicyDocument=document)
 
 
 def configuration(world: World) -> dict:
@@ -162,7 +169,7 @@ def configuration(world: World) -> dict:
             ]
         },
         "roles": {
-            "allow": [f"arn:aws:iam::{account}:role/rolecall-*" for account in (ALICE, BOB)],
+            "allow": [f"arn:aws:iam::{ALICE}:role/callers/rolecall-*", f"arn:aws:iam::{BOB}:role/rolecall-*"],
             "externalId": {"$env": "ROLECALL_EXTERNAL_ID"},
         },
     }

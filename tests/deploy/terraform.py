@@ -7,14 +7,20 @@ command has a time limit.
 import json
 import os
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 COMMAND_SECONDS = 180
+LOOK_SECONDS = 0.5
 # What would make Terraform do something else here than elsewhere. Its own configuration stays: it may name a mirror.
 OTHERS = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
 MIRRORS = ["/opt", "/usr/share", "/usr/local/share", "~/.terraform.d/plugins"]
 PROVIDER = "registry.terraform.io/hashicorp/aws"
+# Set, it ends every command, whichever thread waits for it: whoever ends a program waits for its threads.
+is_over = threading.Event()
 
 
 def plugin_arguments() -> list[str]:
@@ -34,17 +40,42 @@ def run(
     """Runs a command of Terraform; fails with what it said."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
     quiet = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
-    done = subprocess.run(
-        ["terraform", *arguments],
-        cwd=folder,
-        env=kept | quiet | environment,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
+    done = finished(["terraform", *arguments], folder, kept | quiet | environment)
     if done.returncode not in codes:
         raise RuntimeError(f"terraform {arguments[0]} in {folder.name}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done
+
+
+def finished(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Runs a command to its end."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as started:
+        try:
+            output, errors = waited_for(started)
+        except BaseException:
+            # With its providers, which outlive it if it alone is killed.
+            os.killpg(started.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, started.returncode, output, errors)
+
+
+def waited_for(started: subprocess.Popen) -> tuple[str, str]:
+    """What a process writes until it ends, if its time is not up before."""
+    deadline = time.monotonic() + COMMAND_SECONDS
+    while True:
+        try:
+            return started.communicate(timeout=LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if is_over.is_set() or time.monotonic() > deadline:
+                raise
 
 
 def prepare(module: Path, folder: Path, environment: dict[str, str], inputs: dict) -> None:
