@@ -101,8 +101,8 @@ TEXT_MAP = Rule("The input {input} must be a map of texts.", is_text_map)
 SWITCH = Rule("The input {input} must be true or false.", lambda value: isinstance(value, bool))
 CONFIGURATION = Rule("The configuration must be a JSON object of at most 3500 characters.", is_json_object)
 PUBLIC_URL = text(
-    r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$",
-    "A public URL must begin with https:// and not end with '/'.",
+    r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
+    "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
 )
 ARCHITECTURE = one_of(("arm64", "x86_64"), "The architecture must be arm64 or x86_64.")
 FRONT_DOORS = ("http_api", "rest_api", "alb", "function_url")

@@ -16,7 +16,7 @@ from rolecall_cdk import RolecallInputs, RolecallServiceInputs
 FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
 NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
 CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
-PUBLIC_URL = "A public URL must begin with https:// and not end with '/'."
+PUBLIC_URL = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
 ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
 PRIORITY = "A listener priority must be a whole number from 1 to 49999."
@@ -67,6 +67,7 @@ SHARED_MISTAKES = [
     ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", "sg-a", None, 7], NAME),
     ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
     ("public_url", ["http://a.example", "https://a.example/", "https://A.example", "https://", ""], PUBLIC_URL),
+    ("public_url", ["https://a.example/mcp", "https://a.example/tools/mcp"], PUBLIC_URL),
     ("architecture", ["arm", "ARM64", None], ARCHITECTURE),
     ("alb_listener_arn", ["listener", LISTENER + "/", LISTENER.replace("/app/", "/net/")], LISTENER_SENTENCE),
     ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
@@ -205,7 +206,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         {"name": "ab"},
         {"name": "a" * 32},
         {"configuration": "{" + " " * 3498 + "}"},
-        {"public_url": "https://a.example:8443/a/b.c~d"},
+        {"public_url": "https://a.example:8443/mcp/b.c~d"},
         {"timeout_seconds": 1, "memory_size": 128, "reserved_concurrency": 0},
         {"front_door": "rest_api", "timeout_seconds": 900, "memory_size": 10240, "web_acl_arn": WEB_ACL},
         {"listener_priority": 49999, "listener_base_path": "/a/b"},

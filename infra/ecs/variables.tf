@@ -34,8 +34,8 @@ variable "public_url" {
   type        = string
   default     = null
   validation {
-    condition     = var.public_url == null || can(regex("^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$", var.public_url))
-    error_message = "A public URL must begin with https:// and not end with '/'."
+    condition     = var.public_url == null ? true : can(regex("^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$", var.public_url)) && !endswith(var.public_url, "/mcp")
+    error_message = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
   }
 }
 

@@ -359,3 +359,11 @@ run "a_secret_by_a_part_of_its_arn" {
   }
   expect_failures = [var.secret_arns]
 }
+
+run "a_public_url_with_the_path_that_clients_add" {
+  command = plan
+  variables {
+    public_url = "https://mcp.example.com/mcp"
+  }
+  expect_failures = [var.public_url]
+}

@@ -101,7 +101,7 @@ RULES = [
         ("{}", ' {"a": 1}\n', '{"a":"%s"}' % ("x" * 3492), '{"a":"${b}%{c}"}'),
     ),
     Rule(
-        "A public URL must begin with https:// and not end with '/'.",
+        "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
         "public_url",
         (
             "mcp.example.com",
@@ -117,8 +117,20 @@ RULES = [
             "https://a:b",
             "https://a b",
             "https://a\n",
+            "https://a/mcp",
+            "https://a:8443/b/mcp",
+            "https://a/mcp/",
         ),
-        (None, "https://a", "https://mcp.example.com", "https://a:8443/x/y~z", "https://10.0.0.1"),
+        (
+            None,
+            "https://a",
+            "https://mcp.example.com",
+            "https://a:8443/x/y~z",
+            "https://10.0.0.1",
+            "https://a/mcps",
+            "https://a/mcp/b",
+            "https://a/b-mcp",
+        ),
     ),
     Rule(
         "The architecture must be arm64 or x86_64.",
