@@ -134,7 +134,7 @@ EGRESS = each(
 SECRETS = each(
     text(
         r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$",
-        "A secret must be given by its full Secrets Manager ARN, without wildcards.",
+        "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards.",
     )
 )
 KMS_KEY = text(

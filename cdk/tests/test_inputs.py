@@ -34,7 +34,7 @@ FARGATE = (
 )
 TOGETHER = "A VPC and its subnets must be given together."
 EGRESS = "Egress must be given as IPv4 CIDR blocks, at least one."
-SECRET = "A secret must be given by its full Secrets Manager ARN, without wildcards."
+SECRET = "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards."
 KMS_KEY = "A KMS key must be given by its full key ARN."
 ROLE = "A role must be given by its full ARN, without wildcards."
 EXTERNAL_ID = "An external id must be 2 to 1224 characters of A-Z, a-z, 0-9 and '+=,.@:/_-'."

@@ -191,7 +191,7 @@ variable "secret_arns" {
   nullable    = false
   validation {
     condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$", member))])
-    error_message = "A secret must be given by its full Secrets Manager ARN, without wildcards."
+    error_message = "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards."
   }
 }
 

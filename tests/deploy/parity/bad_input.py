@@ -264,7 +264,7 @@ RULES = [
         (["0.0.0.0/0"], ["255.249.199.99/32"], ["10.0.0.0/8", "1.2.3.4/9", "192.0.2.0/29"]),
     ),
     Rule(
-        "A secret must be given by its full Secrets Manager ARN, without wildcards.",
+        "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards.",
         "secret_arns",
         one_each(
             (
