@@ -23,6 +23,15 @@ variable "configuration" {
     condition     = can(keys(jsondecode(var.configuration))) && length(var.configuration) <= 3500
     error_message = "The configuration must be a JSON object of at most 3500 characters."
   }
+  # Written anew, a document has no spaces and escapes in which a name could hide, and its names are sorted.
+  validation {
+    condition = try(length(regexall(
+      "\"(?:hs256|clientSecret)\":", jsonencode(jsondecode(var.configuration)),
+      )) == length(regexall(
+      "\"(?:hs256|clientSecret)\":{\"[$]secret\":(?:\"arn:|{)", jsonencode(jsondecode(var.configuration)),
+    )), true)
+    error_message = "The configuration must hold no secret: hs256 and clientSecret must be {\"$secret\": \"ARN\"}."
+  }
 }
 
 variable "public_url" {

@@ -80,6 +80,22 @@ def is_json_object(value: Any) -> bool:
         return False
 
 
+# An ARN that is known only at deployment is a token here.
+SECRET_THAT_IS_NOT_STORED = r'"(hs256|clientSecret)":(?!\{"\$secret":("arn:|"\$\{Token\[|\{))'
+
+
+def holds_no_secret(value: str) -> bool:
+    """Whether each secret of the configuration is in Secrets Manager. What is no JSON is refused elsewhere.
+
+    Written anew, a document has no spaces and escapes in which a name could hide, and its names are sorted.
+    """
+    try:
+        text = json.dumps(json.loads(value), separators=(",", ":"), sort_keys=True)
+    except ValueError:
+        return True
+    return re.search(SECRET_THAT_IS_NOT_STORED, text) is None
+
+
 def refuse(constant: str) -> None:
     """Python reads NaN and Infinity, which are not JSON."""
     raise ValueError(constant)
@@ -100,6 +116,9 @@ TEXT = Rule("The input {input} must be a text.", lambda value: isinstance(value,
 TEXT_MAP = Rule("The input {input} must be a map of texts.", is_text_map)
 SWITCH = Rule("The input {input} must be true or false.", lambda value: isinstance(value, bool))
 CONFIGURATION = Rule("The configuration must be a JSON object of at most 3500 characters.", is_json_object)
+NO_SECRET = Rule(
+    'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.', holds_no_secret
+)
 PUBLIC_URL = text(
     r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
     "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
@@ -218,6 +237,7 @@ class SharedInputs:
         "Rolecall's configuration: the JSON document that docs/config.schema.json describes. It holds ARNs of secrets,"
         " never secrets.",
         CONFIGURATION,
+        NO_SECRET,
     )
     public_url: str | None = given(
         "URL that clients use, where it is not the front door's own, such as https://mcp.example.com.",

@@ -16,6 +16,7 @@ from rolecall_cdk import RolecallInputs, RolecallServiceInputs
 FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
 NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
 CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
+NO_SECRET = 'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.'
 PUBLIC_URL = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
 ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
@@ -66,6 +67,16 @@ ARN = "arn:aws:{}:us-east-1:111122223333:{}"
 SHARED_MISTAKES = [
     ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", "sg-a", None, 7], NAME),
     ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
+    (
+        "configuration",
+        [
+            '{"auth":{"issuers":[{"hs256":"text"}]}}',
+            '{"auth":{"issuers":[{"hs256":{"$env":"JWT"}}]}}',
+            '{"auth":{"issuers":[{"\\u0068s256" : {"$secret":"text"}}]}}',
+            '{"auth":{"issuers":[{"introspection":{"clientSecret":"text"}}]}}',
+        ],
+        NO_SECRET,
+    ),
     ("public_url", ["http://a.example", "https://a.example/", "https://A.example", "https://", ""], PUBLIC_URL),
     ("public_url", ["https://a.example/mcp", "https://a.example/tools/mcp"], PUBLIC_URL),
     ("architecture", ["arm", "ARM64", None], ARCHITECTURE),
@@ -206,6 +217,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         {"name": "ab"},
         {"name": "a" * 32},
         {"configuration": "{" + " " * 3498 + "}"},
+        {"configuration": '{"auth":{"issuers":[{"hs256" : {"key":"k", "$secret":"arn:aws:secretsmanager:…"}}]}}'},
         {"public_url": "https://a.example:8443/mcp/b.c~d"},
         {"timeout_seconds": 1, "memory_size": 128, "reserved_concurrency": 0},
         {"front_door": "rest_api", "timeout_seconds": 900, "memory_size": 10240, "web_acl_arn": WEB_ACL},
@@ -232,6 +244,14 @@ def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
 def test_what_is_known_only_at_deployment_is_taken() -> None:
     secret = CfnParameter(Stack(), "Secret").value_as_string
     assert mistakes(RolecallInputs, FUNCTION | {"secret_arns": [secret], "kms_key_arn": Fn.import_value("key")}) == []
+    for configuration in (secret, json.dumps({"auth": {"issuers": [{"hs256": {"$secret": secret}}]}})):
+        assert mistakes(RolecallInputs, FUNCTION | {"configuration": configuration}) == []
+
+
+def test_a_secret_beside_what_is_known_only_at_deployment_is_refused() -> None:
+    issuer = CfnParameter(Stack(), "Issuer").value_as_string
+    configuration = json.dumps({"auth": {"issuers": [{"issuer": issuer, "hs256": "text"}]}})
+    assert mistakes(RolecallInputs, FUNCTION | {"configuration": configuration}) == [NO_SECRET]
 
 
 def test_every_input_has_a_description_and_a_rule() -> None:

@@ -201,3 +201,20 @@ run "a_public_url_with_the_path_that_clients_add" {
   }
   expect_failures = [var.public_url]
 }
+
+run "a_secret_in_the_configuration" {
+  command = plan
+  variables {
+    configuration = jsonencode({ auth = { issuers = [{ introspection = { clientSecret = { "$env" = "CLIENT" } } }] } })
+  }
+  expect_failures = [var.configuration]
+}
+
+run "a_secret_that_the_configuration_names" {
+  command = plan
+  variables {
+    configuration = jsonencode({ auth = { issuers = [{ hs256 = {
+      "$secret" = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf", key = "k"
+    } }] } })
+  }
+}

@@ -8,13 +8,14 @@ CloudFormation as the parameters are checked.
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator
 
 from . import cloudformation, plans
 from .configurations import FUNCTION, KEY, LISTENER, MAPS, ROLES, SECRETS, SERVICE, WEB_ACL, Configuration
+from .inputs import JOINED
 from .kinds import ACCOUNT
 
 BOTH = ("function", "service")
@@ -87,6 +88,13 @@ def one_each(values: tuple[str, ...], good: str) -> tuple[list[str], ...]:
     return tuple([value] for value in values) + ([good, values[0]], [values[0], good])
 
 
+def issuers(*members: Any) -> str:
+    """A configuration with these issuers."""
+    return json.dumps({"auth": {"issuers": members}})
+
+
+STORED = {"$secret": SECRETS[0]}
+JSON_OBJECT, NO_SECRET = JOINED
 RULES = [
     Rule(
         "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
@@ -95,10 +103,34 @@ RULES = [
         ("ab", "a" * 32, "a-1", "r2", "sga", "s-g"),
     ),
     Rule(
-        "The configuration must be a JSON object of at most 3500 characters.",
+        JSON_OBJECT,
         "configuration",
         ("", "rolecall.json", "[]", '"{}"', "{", '{"a":"%s"}' % ("x" * 3493)),
         ("{}", ' {"a": 1}\n', '{"a":"%s"}' % ("x" * 3492), '{"a":"${b}%{c}"}'),
+    ),
+    Rule(
+        NO_SECRET,
+        "configuration",
+        (
+            issuers({"hs256": "text"}),
+            issuers({"hs256": {"$env": "JWT"}}),
+            issuers({"hs256": {"$secret": "text"}}),
+            issuers({"hs256": {"key": "text"}}),
+            issuers({"hs256": ["text"]}),
+            issuers({"introspection": {"clientSecret": "text"}}),
+            issuers({"introspection": {"clientId": "a", "clientSecret": {"$env": "CLIENT"}}}),
+            issuers({"hs256": STORED}, {"introspection": {"clientSecret": "text"}}),
+            issuers({"introspection": {"clientSecret": STORED}}, {"hs256": "text"}),
+            '{"auth":{"hs256":"text"}}',
+            '{ "auth" : { "issuers" : [ { "hs256"\n:\t"text" } ] } }',
+        ),
+        (
+            issuers({"hs256": STORED}),
+            issuers({"hs256": STORED | {"key": "k"}}, {"introspection": {"clientSecret": {"key": "k"} | STORED}}),
+            issuers({"hs256": {"$secret": {"$env": "ARN"}}}),
+            json.dumps({"auth": {"issuers": [{"hs256": STORED}]}}, indent=2),
+            issuers({"issuer": "hs256", "audience": 'clientSecret": "hs256": "'}),
+        ),
     ),
     Rule(
         "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
@@ -466,9 +498,16 @@ BEYOND_CLOUDFORMATION = [
     Case(
         "function",
         FUNCTION | {"configuration": text},
-        "The configuration must be a JSON object of at most 3500 characters.",
+        sentence,
     )
-    for text in ("{a}", '{"a": 1,}', "{'a': 1}")  # A pattern does not know JSON: Rolecall refuses it as it starts.
+    for text, sentence in (
+        # A pattern does not know JSON: Rolecall refuses it as it starts.
+        ("{a}", JSON_OBJECT),
+        ('{"a": 1,}', JSON_OBJECT),
+        ("{'a': 1}", JSON_OBJECT),
+        # It does not read escapes either.
+        ('{"auth": {"issuers": [{"\\u0068s256": "text"}]}}', NO_SECRET),
+    )
 ]
 # What CloudFormation refuses in words of its own, as it expands the template: a logical id has only the letters and
 # digits of the range that it is for. The other two take it.
@@ -508,12 +547,17 @@ def mistakes(
     except cloudformation.TemplateError as error:
         if str(error) != ALIKE.sentence:
             yield f"CloudFormation, {ALIKE}: {error}"
-    yield from judged("CloudFormation", without_maps(), [by_cloudformation(templates, case) for case in without_maps()])
+    table = for_cloudformation()
+    yield from judged("CloudFormation", table, [by_cloudformation(templates, case) for case in table])
 
 
-def without_maps() -> list[Case]:
-    """The cases that CloudFormation can be given."""
-    return [case for case in cases() if not MAPS & set(case.inputs)]
+def for_cloudformation() -> list[Case]:
+    """The cases that CloudFormation can be given, with its sentences."""
+    return [
+        replace(case, sentence=" ".join(JOINED)) if case.sentence in JOINED else case
+        for case in cases()
+        if not MAPS & set(case.inputs)
+    ]
 
 
 def judged(definition: str, table: list[Case], sentences: list[list[str]]) -> Iterator[str]:

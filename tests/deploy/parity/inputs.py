@@ -43,6 +43,12 @@ CLOUDFORMATION_HAS = [
     Known(frozenset({"Release"}), "CloudFormation does not see that the package has changed."),
 ]
 
+# A parameter of CloudFormation has one sentence for all its rules: it says these as one.
+JOINED = (
+    "The configuration must be a JSON object of at most 3500 characters.",
+    'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.',
+)
+
 
 def of_terraform(module: Module) -> dict[str, Input]:
     """A module's variables, by CloudFormation's names."""
@@ -87,7 +93,8 @@ def parameter(template: dict[str, Any], name: str, declared: dict[str, Any]) -> 
         # A Number takes fractions: a whole number is a text with a pattern.
         type_ = "number"
     sentence = declared.get("ConstraintDescription")
-    return Input(type_, default, declared["Description"], frozenset([sentence] if sentence else []))
+    sentences = JOINED if sentence == " ".join(JOINED) else [sentence] if sentence else []
+    return Input(type_, default, declared["Description"], frozenset(sentences))
 
 
 def takes(template: dict[str, Any], name: str, value: str) -> bool:
