@@ -13,6 +13,21 @@ variable "package_path" {
   description = "Path of the bootstrap.zip that `make package` made for the architecture."
   type        = string
   nullable    = false
+  validation {
+    condition     = endswith(var.package_path, ".zip")
+    error_message = "A package must be a file that ends in .zip, as `make package` makes it."
+  }
+  validation {
+    condition     = !endswith(var.package_path, ".zip") || try(fileexists(var.package_path), false)
+    error_message = "There is no package at ${var.package_path}: `make package` makes it."
+  }
+  # The last folder that names one: others may be above.
+  validation {
+    condition = try(reverse([
+      for part in split("/", var.package_path) : part if contains(["arm64", "x86_64"], part)
+    ])[0], var.architecture) == var.architecture
+    error_message = "The package's path names the other architecture: architecture must be the one that the package was built for."
+  }
 }
 
 variable "configuration" {

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from aws_cdk import Token
@@ -123,6 +124,13 @@ PUBLIC_URL = text(
     r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
     "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
 )
+PACKAGE = (
+    Rule(
+        "A package must be a file that ends in .zip, as `make package` makes it.",
+        lambda value: value.endswith(".zip"),
+    ),
+    Rule("There is no package at {value}: `make package` makes it.", lambda value: Path(value).is_file()),
+)
 ARCHITECTURE = one_of(("arm64", "x86_64"), "The architecture must be arm64 or x86_64.")
 FRONT_DOORS = ("http_api", "rest_api", "alb", "function_url")
 FRONT_DOOR = one_of(FRONT_DOORS, "The front door must be http_api, rest_api, alb or function_url.")
@@ -221,7 +229,8 @@ def mistake(input: Field, value: Any) -> str | None:
     if value is None and input.default is None:
         return None
     broken = (rule for rule in input.metadata["rules"] if not rule.holds(value))
-    return next((rule.sentence.replace("{input}", input.name) for rule in broken), None)
+    sentences = (rule.sentence.replace("{input}", input.name).replace("{value}", str(value)) for rule in broken)
+    return next(sentences, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +299,12 @@ class SharedInputs:
             raise ValueError("\n".join(found))
 
 
+def architecture_of_package(inputs: RolecallInputs) -> str | None:
+    """The architecture that the last of the package's folders names, of those that name one: others may be above."""
+    named = [folder for folder in Path(inputs.package_path).parts if folder in ("arm64", "x86_64")]
+    return named[-1] if named else None
+
+
 def bytes_of_environment(inputs: RolecallInputs) -> int:
     """What the inputs take of the environment's 4096 bytes; the rest is for what the construct adds."""
     variables = {
@@ -305,6 +320,12 @@ class RolecallInputs(SharedInputs):
     """The inputs of the Lambda variant."""
 
     CROSS_RULES: ClassVar[tuple[CrossRule, ...]] = (
+        CrossRule(
+            frozenset({"package_path", "architecture"}),
+            "The package's path names the other architecture: architecture must be the one that the package was built"
+            " for.",
+            lambda inputs: architecture_of_package(inputs) in (None, inputs.architecture),
+        ),
         CrossRule(
             frozenset({"front_door", "timeout_seconds"}),
             "An HTTP API waits 30 seconds at most: the timeout must be 30 or less.",
@@ -338,7 +359,9 @@ class RolecallInputs(SharedInputs):
         ),
     )
 
-    package_path: str = given("Path of the bootstrap.zip that `make package` made for the architecture.", TEXT)
+    package_path: str = given(
+        "Path of the bootstrap.zip that `make package` made for the architecture.", TEXT, *PACKAGE
+    )
     memory_size: int = given(
         "Memory of the function in MiB; its share of a processor grows with it.",
         whole(128, 10240, "The memory size must be a whole number of MiB from 128 to 10240."),

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     assert refusal(tmp_path, CONFIGURATION | {"package_path": absent}) == (
         f"There is no package at {absent}: `make package` makes it."
     )
-    assert refusal(tmp_path, CONFIGURATION | {"package_path": absent, "memory_size": 1, "name": ""}).count("\n") == 1
+    assert refusal(tmp_path, CONFIGURATION | {"package_path": absent, "memory_size": 1, "name": ""}).count("\n") == 2
     assert refusal(tmp_path, "[]").startswith("The inputs must be a JSON object of inputs by their names: ")
     assert refusal(tmp_path, "{").startswith("The inputs must be JSON: ")
     assert refusal(tmp_path, {}, "lambda") == "The context's variant must be function or service."

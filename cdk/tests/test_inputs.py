@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +13,17 @@ from conftest import ALB, CONFIGURATION, KEY, LISTENER, SERVICE, VPC, WEB_ACL
 
 from rolecall_cdk import RolecallInputs, RolecallServiceInputs
 
-FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTION = {"package_path": str(ROOT / "infra/tests/bootstrap.zip"), **CONFIGURATION}
 NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
 CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
 NO_SECRET = 'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.'
 PUBLIC_URL = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
+ZIP = "A package must be a file that ends in .zip, as `make package` makes it."
+NO_PACKAGE = "There is no package at {value}: `make package` makes it."
+OTHER_ARCHITECTURE = (
+    "The package's path names the other architecture: architecture must be the one that the package was built for."
+)
 ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
 PRIORITY = "A listener priority must be a whole number from 1 to 49999."
@@ -112,6 +118,8 @@ SHARED_MISTAKES = [
 FUNCTION_MISTAKES = [
     *SHARED_MISTAKES,
     ("package_path", [None, 7], "The input package_path must be a text."),
+    ("package_path", ["", __file__, "bootstrap.zip/"], ZIP),
+    ("package_path", ["absent.zip"], NO_PACKAGE.replace("{value}", "absent.zip")),
     ("memory_size", [127, 10241, 256.5, "256", None], MEMORY_SIZE),
     ("timeout_seconds", [0, 901, 1.5, "30", None], TIMEOUT),
     ("reserved_concurrency", [-2, 0.5, None], RESERVED),
@@ -194,6 +202,20 @@ def test_cpu_and_memory_are_what_fargate_has(cpu: int, least: int, most: int) ->
     assert said(least + 1) == said(most + 1024 if most < 30720 else 7168) == [FARGATE]
 
 
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [("arm64", "arm64"), ("x86_64", "x86_64"), ("arm64/target/x86_64", "x86_64"), ("x86_64/arm64/a", "arm64")],
+)
+def test_a_package_is_for_the_architecture_that_its_last_folder_names(tmp_path: Path, folder: str, named: str) -> None:
+    package = tmp_path / folder / "bootstrap.zip"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"")
+    for architecture in ("arm64", "x86_64"):
+        given = {"package_path": str(package), "architecture": architecture}
+        expected = [] if architecture == named else [OTHER_ARCHITECTURE]
+        assert mistakes(RolecallInputs, FUNCTION | given) == expected
+
+
 def test_a_service_needs_a_name_by_which_it_is_called() -> None:
     assert mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None}) == [NEEDS_HOST]
     assert not mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None, "public_url": "https://a.example"})
@@ -270,4 +292,4 @@ def test_every_rule_is_tried() -> None:
         tried = {sentence for _, _, sentence in table}
         for field in fields(kind):
             for rule in field.metadata["rules"]:
-                assert re.sub(r"\{input\}", field.name, rule.sentence) in tried
+                assert rule.sentence.replace("{input}", field.name).replace("{value}", "absent.zip") in tried

@@ -384,3 +384,19 @@ run "a_secret_that_the_configuration_names" {
     } }] } })
   }
 }
+
+run "a_package_that_is_not_there" {
+  command = plan
+  variables {
+    package_path = "tests/absent.zip"
+  }
+  expect_failures = [var.package_path]
+}
+
+run "a_package_that_is_no_zip" {
+  command = plan
+  variables {
+    package_path = "tests/stack.tftest.hcl"
+  }
+  expect_failures = [var.package_path]
+}

@@ -6,6 +6,7 @@ not, or refuses in other words. Nothing is made: Terraform refuses in its plan, 
 CloudFormation as the parameters are checked.
 """
 
+import contextlib
 import json
 import shutil
 from dataclasses import dataclass, replace
@@ -14,7 +15,17 @@ from types import ModuleType
 from typing import Any, Iterator
 
 from . import cloudformation, plans
-from .configurations import FUNCTION, KEY, LISTENER, MAPS, ROLES, SECRETS, SERVICE, WEB_ACL, Configuration
+from .configurations import (
+    FUNCTION,
+    KEY,
+    LISTENER,
+    NOT_IN_CLOUDFORMATION,
+    ROLES,
+    SECRETS,
+    SERVICE,
+    WEB_ACL,
+    Configuration,
+)
 from .inputs import JOINED
 from .kinds import ACCOUNT
 
@@ -51,7 +62,7 @@ class Case:
 
     def all_inputs(self) -> dict[str, Any]:
         """The inputs that Terraform and CDK are given."""
-        return self.inputs | ({"package_path": "bootstrap.zip"} if self.variant == "function" else {})
+        return ({"package_path": "bootstrap.zip"} if self.variant == "function" else {}) | self.inputs
 
 
 BASE = {"function": FUNCTION, "service": SERVICE | {"listener_host": "tools.example.com"}}
@@ -163,6 +174,20 @@ RULES = [
             "https://a/mcp/b",
             "https://a/b-mcp",
         ),
+    ),
+    Rule(
+        "A package must be a file that ends in .zip, as `make package` makes it.",
+        "package_path",
+        ("", "bootstrap", "arm64", "arm64/", "bootstrap.zip/"),
+        ("bootstrap.zip", "./arm64/bootstrap.zip", "x86_64/arm64/bootstrap.zip"),
+        ONLY_FUNCTION,
+    ),
+    Rule(
+        "There is no package at {value}: `make package` makes it.",
+        "package_path",
+        (".zip", "absent.zip", "absent/bootstrap.zip", "folder.zip"),
+        (),
+        ONLY_FUNCTION,
     ),
     Rule(
         "The architecture must be arm64 or x86_64.",
@@ -451,11 +476,29 @@ ENVIRONMENT = (
     "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration, public "
     "URL, external id and environment may take 3798 bytes."
 )
+OTHER_ARCHITECTURE = (
+    "The package's path names the other architecture: architecture must be the one that the package was built for."
+)
 TOGETHER = "A VPC and its subnets must be given together."
 ALB = {"front_door": "alb", "alb_listener_arn": LISTENER}
 
 # What inputs must be to each other.
 BETWEEN = [
+    *(
+        Case(
+            "function",
+            FUNCTION | {"package_path": path, "architecture": architecture},
+            None if architecture == built else OTHER_ARCHITECTURE,
+        )
+        for path, built in (
+            ("arm64/bootstrap.zip", "arm64"),
+            ("./x86_64/bootstrap.zip", "x86_64"),
+            ("arm64/x86_64/bootstrap.zip", "x86_64"),
+            ("x86_64/arm64/other/bootstrap.zip", "arm64"),
+        )
+        for architecture in ("arm64", "x86_64")
+    ),
+    Case("function", FUNCTION | {"architecture": "x86_64"}, None),
     Case("function", FUNCTION | {"timeout_seconds": 31}, HTTP_API),
     Case("function", FUNCTION | {"timeout_seconds": 900, "front_door": "http_api"}, HTTP_API),
     Case("function", FUNCTION | {"timeout_seconds": 30}, None),
@@ -524,7 +567,10 @@ def cases() -> list[Case]:
     for rule in RULES:
         for variant in rule.variants:
             beside = BASE[variant] | WITH.get((variant, rule.input), {})
-            out += [Case(variant, beside | {rule.input: value}, rule.sentence, rule.input) for value in rule.bad]
+            out += [
+                Case(variant, beside | {rule.input: value}, rule.sentence.replace("{value}", str(value)), rule.input)
+                for value in rule.bad
+            ]
             out += [Case(variant, beside | {rule.input: value}, None, rule.input) for value in rule.good]
     return out
 
@@ -537,7 +583,7 @@ def mistakes(
     yield from judged("Terraform", table, by_terraform(modules, table, folder / "table"))
     beyond = BEYOND_CLOUDFORMATION
     yield from judged("Terraform", beyond, by_terraform(modules, beyond, folder / "beyond"))
-    yield from judged("CDK", table + beyond, [by_cdk(app, case) for case in table + beyond])
+    yield from judged("CDK", table + beyond, by_cdk(app, table + beyond, folder / "packages"))
     for case in beyond:
         if by_cloudformation(templates, case):
             yield f"CloudFormation, {case}: it refuses this now, and need not be an exception"
@@ -556,7 +602,7 @@ def for_cloudformation() -> list[Case]:
     return [
         replace(case, sentence=" ".join(JOINED)) if case.sentence in JOINED else case
         for case in cases()
-        if not MAPS & set(case.inputs)
+        if not NOT_IN_CLOUDFORMATION & set(case.inputs)
     ]
 
 
@@ -567,9 +613,24 @@ def judged(definition: str, table: list[Case], sentences: list[list[str]]) -> It
             yield f"{definition}, {case}: expected {case.sentence!r}, and it says {said}"
 
 
-def by_cdk(app: ModuleType, case: Case) -> list[str]:
-    """What CDK's inputs say as they are constructed."""
-    _, kind = app.VARIANTS[case.variant]
+def make_packages(folder: Path) -> None:
+    """Makes a folder with the packages of the table, and what is none."""
+    for path in (".", "arm64", "x86_64", "arm64/x86_64", "x86_64/arm64", "x86_64/arm64/other"):
+        (folder / path).mkdir(parents=True, exist_ok=True)
+        (folder / path / "bootstrap.zip").write_bytes(b"no package: nothing is deployed")
+    (folder / "bootstrap").write_bytes(b"no zip")
+    (folder / "folder.zip").mkdir()
+
+
+def by_cdk(app: ModuleType, table: list[Case], folder: Path) -> list[list[str]]:
+    """What CDK's inputs say as they are constructed, in a new folder."""
+    make_packages(folder)
+    with contextlib.chdir(folder):
+        return [by_inputs(app.VARIANTS[case.variant][1], case) for case in table]
+
+
+def by_inputs(kind: type, case: Case) -> list[str]:
+    """What one kind of inputs says of a case."""
     try:
         kind(**case.all_inputs())
     except ValueError as error:
@@ -586,7 +647,7 @@ def by_cloudformation(templates: dict[str, dict[str, Any]], case: Case) -> list[
 def by_terraform(modules: dict[str, Path], table: list[Case], folder: Path) -> list[list[str]]:
     """What one plan says that has a call for each case. The modules are their variables alone: no provider is asked,
     and whatever else a module would refuse later is no answer here."""
-    folder.mkdir(parents=True)
+    make_packages(folder)
     # A refusal has its place in the text where the value is: all are given, defaults too.
     defaults = {}
     for variant, module in modules.items():

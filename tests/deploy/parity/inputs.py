@@ -61,7 +61,10 @@ def variable(name: str, body: dict[str, Any]) -> Input:
     # A variable that may be nothing says so by its default: else `null` would pass its rules.
     if body.get("nullable", True) != (default is None):
         raise ValueError(f"variable {name}: nullable must be false, but where the default is null")
-    sentences = frozenset(rule["error_message"] for rule in body.get("validation", []))
+    # A sentence that names the value: as CDK has it.
+    sentences = frozenset(
+        rule["error_message"].replace("${var.%s}" % name, "{value}") for rule in body.get("validation", [])
+    )
     return Input(types[body["type"]], None if default is MISSING else text(default), body["description"], sentences)
 
 

@@ -164,7 +164,7 @@ def in_cdk(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
         yield from inputs.input_differences(project.module(variant), kind, project.template(variant))
     elif mutation.shows == BAD_INPUT:
         table = bad_input.cases()
-        yield from bad_input.judged("CDK", table, [bad_input.by_cdk(app, case) for case in table])
+        yield from bad_input.judged("CDK", table, bad_input.by_cdk(app, table, place / "packages"))
     else:
         other = definitions.of_cdk(app, CONFIGURATIONS[mutation.shows], project.package)
         yield from in_graph("CDK", mutation.shows, project, other)
