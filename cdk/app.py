@@ -58,6 +58,8 @@ def read_inputs(path: str | None, kind: type) -> Any:
         wrong.append(f"These inputs are missing: {', '.join(sorted(missing))}.")
     if unknown := given.keys() - known:
         wrong.append(f"There are no such inputs: {', '.join(sorted(unknown))}.")
+    if "image" in unknown:
+        wrong.append("For ECS, add -c variant=service.")
     if wrong:
         raise ValueError("\n".join(wrong))
     if isinstance(given["configuration"], dict):

@@ -1,8 +1,8 @@
 """What a deployment is told: the inputs of both variants, with their defaults, descriptions and rules.
 
 In comes what a user writes; out goes a frozen instance in which every rule holds, or one `ValueError` with a sentence a
-line for all that does not. The Terraform modules and the CloudFormation templates have the same inputs, defaults,
-descriptions and sentences.
+line for all that does not, with the name of the input that it is about in front. The Terraform modules and the
+CloudFormation templates have the same inputs, defaults, descriptions and sentences.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ NAME = text(
     r"^(?!sg-)[a-z][a-z0-9-]{0,30}[a-z0-9]$",
     "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
 )
-TEXT = Rule("The input {input} must be a text.", lambda value: isinstance(value, str))
-TEXT_MAP = Rule("The input {input} must be a map of texts.", is_text_map)
-SWITCH = Rule("The input {input} must be true or false.", lambda value: isinstance(value, bool))
+TEXT = Rule("It must be a text.", lambda value: isinstance(value, str))
+TEXT_MAP = Rule("It must be a map of texts.", is_text_map)
+SWITCH = Rule("It must be true or false.", lambda value: isinstance(value, bool))
 CONFIGURATION = Rule("The configuration must be a JSON object of at most 3500 characters.", is_json_object)
 NO_SECRET = Rule(
     'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.', holds_no_secret
@@ -217,11 +217,12 @@ def given(description: str, *rules: Rule, default: Any = MISSING) -> Any:
 
 
 def mistakes(inputs: SharedInputs) -> list[str]:
-    """A sentence for each input that is wrong, and for each that does not go with the others."""
+    """A sentence for each input that is wrong, with its name in front: several have the same rule; and one for those
+    that do not go together."""
     judged = {input.name: mistake(input, getattr(inputs, input.name)) for input in fields(inputs)}
     wrong = {name: sentence for name, sentence in judged.items() if sentence}
     cross = [rule.sentence for rule in inputs.CROSS_RULES if rule.about.isdisjoint(wrong) and not rule.holds(inputs)]
-    return [*wrong.values(), *cross]
+    return [*(f"{name}: {sentence}" for name, sentence in wrong.items()), *cross]
 
 
 def mistake(input: Field, value: Any) -> str | None:
@@ -229,8 +230,7 @@ def mistake(input: Field, value: Any) -> str | None:
     if value is None and input.default is None:
         return None
     broken = (rule for rule in input.metadata["rules"] if not rule.holds(value))
-    sentences = (rule.sentence.replace("{input}", input.name).replace("{value}", str(value)) for rule in broken)
-    return next(sentences, None)
+    return next((rule.sentence.replace("{value}", str(value)) for rule in broken), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -542,6 +542,7 @@ BEYOND_CLOUDFORMATION = [
         "function",
         FUNCTION | {"configuration": text},
         sentence,
+        "configuration",
     )
     for text, sentence in (
         # A pattern does not know JSON: Rolecall refuses it as it starts.
@@ -630,11 +631,11 @@ def by_cdk(app: ModuleType, table: list[Case], folder: Path) -> list[list[str]]:
 
 
 def by_inputs(kind: type, case: Case) -> list[str]:
-    """What one kind of inputs says of a case."""
+    """What one kind of inputs says of a case. It names the input that a sentence is about, which must be the one."""
     try:
         kind(**case.all_inputs())
     except ValueError as error:
-        return str(error).split("\n")
+        return [line.removeprefix(f"{case.about}: ") for line in str(error).split("\n")]
     return []
 
 

@@ -77,7 +77,7 @@ def cdk_input(kind: type, one: Field) -> Input:
     types = {"str": "string", "int": "number", "bool": "bool", "Sequence[str]": "list", "Mapping[str, str]": "map"}
     default = one.default if one.default_factory is MISSING else one.default_factory()
     # That a value is of its type, Terraform says in its own words.
-    sentences = {rule.sentence for rule in one.metadata["rules"] if "{input}" not in rule.sentence}
+    sentences = {rule.sentence for rule in one.metadata["rules"] if not rule.sentence.startswith("It must ")}
     written = None if default is MISSING else text(default)
     return Input(types[one.type.removesuffix(" | None")], written, one.metadata["description"], frozenset(sentences))
 
