@@ -184,8 +184,8 @@ variable "listener_base_path" {
   default     = ""
   nullable    = false
   validation {
-    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path)) && length(var.listener_base_path) <= 80
-    error_message = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
+    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path)) && !endswith(var.listener_base_path, "/mcp") && length(var.listener_base_path) <= 80
+    error_message = "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters."
   }
 }
 

@@ -141,8 +141,8 @@ LISTENER = text(
 LISTENER_PRIORITY = whole(1, 49999, "A listener priority must be a whole number from 1 to 49999.")
 LISTENER_HOST = text(r"^[a-z0-9][a-z0-9.-]*$", "A listener host must be a host name in lower case, without wildcards.")
 BASE_PATH = text(
-    r"^(/[A-Za-z0-9._~-]+)*$",
-    "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
+    r"^(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
+    "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters.",
     at_most=80,
 )
 WEB_ACL = text(

@@ -28,7 +28,7 @@ ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
 PRIORITY = "A listener priority must be a whole number from 1 to 49999."
 HOST = "A listener host must be a host name in lower case, without wildcards."
-BASE_PATH = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
+BASE_PATH = "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters."
 VPC_SENTENCE = "A VPC must be given by its id, such as vpc-0123456789abcdef0."
 SUBNET = "A subnet must be given by its id, such as subnet-0123456789abcdef0."
 ENVIRONMENT_SIZE = (
@@ -89,7 +89,7 @@ SHARED_MISTAKES = [
     ("alb_listener_arn", ["listener", LISTENER + "/", LISTENER.replace("/app/", "/net/")], LISTENER_SENTENCE),
     ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
     ("listener_host", ["*.example.com", "MCP.example.com", ""], HOST),
-    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", "/" + "a" * 80, None], BASE_PATH),
+    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", "/mcp", "/a/mcp", "/" + "a" * 80, None], BASE_PATH),
     ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0123456789abcdef0"], VPC_SENTENCE),
     (
         "private_subnet_ids",

@@ -266,10 +266,10 @@ RULES = [
         ("a", "tools.example.com", "1.a-b"),
     ),
     Rule(
-        "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
+        "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters.",
         "listener_base_path",
-        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n", "/" + "a" * 80),
-        ("", "/tools", "/a/b.c_d~e-f", "/" + "a" * 79),
+        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n", "/mcp", "/a/mcp", "/" + "a" * 80),
+        ("", "/tools", "/mcp/a", "/a-mcp", "/a/b.c_d~e-f", "/" + "a" * 79),
     ),
     Rule(
         "A web ACL must be given by the full ARN of a regional WAFv2 web ACL.",
