@@ -58,15 +58,13 @@ def read_inputs(path: str | None, kind: type) -> Any:
         wrong.append(f"These inputs are missing: {', '.join(sorted(missing))}.")
     if unknown := given.keys() - known:
         wrong.append(f"There are no such inputs: {', '.join(sorted(unknown))}.")
+    if "image" in unknown:
+        wrong.append("For ECS, add -c variant=service.")
     if wrong:
         raise ValueError("\n".join(wrong))
     if isinstance(given["configuration"], dict):
         given["configuration"] = json.dumps(given["configuration"], separators=(",", ":"), ensure_ascii=False)
-    inputs = kind(**given)
-    package = getattr(inputs, "package_path", None)
-    if package is not None and not Path(package).is_file():
-        raise ValueError(f"There is no package at {package}: `make package` makes it.")
-    return inputs
+    return kind(**given)
 
 
 def main() -> None:

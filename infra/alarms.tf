@@ -1,4 +1,7 @@
 # Alarms. The names in the namespace Rolecall are those that the binary writes (src/telemetry/metrics.rs).
+#
+# They, and the dashboard, refer to the function and so come after it: CloudWatch lets another stack's be overwritten, and
+# Lambda refuses the name of another stack's function.
 
 locals {
   counted = {
@@ -16,7 +19,7 @@ resource "aws_cloudwatch_metric_alarm" "counted" {
   alarm_description   = each.value.description
   namespace           = each.value.namespace
   metric_name         = each.value.metric
-  dimensions          = { FunctionName = var.name }
+  dimensions          = { FunctionName = aws_lambda_function.this.function_name }
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1
@@ -50,7 +53,7 @@ resource "aws_cloudwatch_metric_alarm" "duration" {
     metric {
       namespace   = "AWS/Lambda"
       metric_name = "Duration"
-      dimensions  = { FunctionName = var.name }
+      dimensions  = { FunctionName = aws_lambda_function.this.function_name }
       period      = 300
       stat        = "p99"
     }

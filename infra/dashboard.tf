@@ -25,7 +25,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         title   = widget[0]
         region  = local.region
         period  = 300
-        metrics = [for line in widget[1] : [line[0], line[1], "FunctionName", var.name, { stat = line[2] }]]
+        metrics = [for line in widget[1] : [line[0], line[1], "FunctionName", aws_lambda_function.this.function_name, { stat = line[2] }]]
       }
     }]
   })

@@ -105,8 +105,8 @@ class Rolecall(Construct):
             front_doors.load_balancer(self, inputs, alias)
         else:
             url = front_doors.function_url(self, function, alias)
-        monitoring.alarms(self, inputs)
-        dashboard = monitoring.dashboard(self, inputs)
+        monitoring.alarms(self, inputs, function.ref)
+        dashboard = monitoring.dashboard(self, inputs, function.ref)
 
         # A function URL is known only when the function is: it is an output, and nothing in the environment.
         url_host = Fn.select(2, Fn.split("/", url.attr_function_url)) if url else None

@@ -1,8 +1,8 @@
 """What a deployment is told: the inputs of both variants, with their defaults, descriptions and rules.
 
 In comes what a user writes; out goes a frozen instance in which every rule holds, or one `ValueError` with a sentence a
-line for all that does not. The Terraform modules and the CloudFormation templates have the same inputs, defaults,
-descriptions and sentences.
+line for all that does not, with the name of the input that it is about in front. The Terraform modules and the
+CloudFormation templates have the same inputs, defaults, descriptions and sentences.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from aws_cdk import Token
@@ -80,6 +81,22 @@ def is_json_object(value: Any) -> bool:
         return False
 
 
+# An ARN that is known only at deployment is a token here.
+SECRET_THAT_IS_NOT_STORED = r'"(hs256|clientSecret)":(?!\{"\$secret":("arn:|"\$\{Token\[|\{))'
+
+
+def holds_no_secret(value: str) -> bool:
+    """Whether each secret of the configuration is in Secrets Manager. What is no JSON is refused elsewhere.
+
+    Written anew, a document has no spaces and escapes in which a name could hide, and its names are sorted.
+    """
+    try:
+        text = json.dumps(json.loads(value), separators=(",", ":"), sort_keys=True)
+    except ValueError:
+        return True
+    return re.search(SECRET_THAT_IS_NOT_STORED, text) is None
+
+
 def refuse(constant: str) -> None:
     """Python reads NaN and Infinity, which are not JSON."""
     raise ValueError(constant)
@@ -96,13 +113,23 @@ NAME = text(
     r"^(?!sg-)[a-z][a-z0-9-]{0,30}[a-z0-9]$",
     "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
 )
-TEXT = Rule("The input {input} must be a text.", lambda value: isinstance(value, str))
-TEXT_MAP = Rule("The input {input} must be a map of texts.", is_text_map)
-SWITCH = Rule("The input {input} must be true or false.", lambda value: isinstance(value, bool))
+TEXT = Rule("It must be a text.", lambda value: isinstance(value, str))
+TEXT_MAP = Rule("It must be a map of texts.", is_text_map)
+SWITCH = Rule("It must be true or false.", lambda value: isinstance(value, bool))
 CONFIGURATION = Rule("The configuration must be a JSON object of at most 3500 characters.", is_json_object)
+NO_SECRET = Rule(
+    'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.', holds_no_secret
+)
 PUBLIC_URL = text(
-    r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$",
-    "A public URL must begin with https:// and not end with '/'.",
+    r"^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
+    "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
+)
+PACKAGE = (
+    Rule(
+        "A package must be a file that ends in .zip, as `make package` makes it.",
+        lambda value: value.endswith(".zip"),
+    ),
+    Rule("There is no package at {value}: `make package` makes it.", lambda value: Path(value).is_file()),
 )
 ARCHITECTURE = one_of(("arm64", "x86_64"), "The architecture must be arm64 or x86_64.")
 FRONT_DOORS = ("http_api", "rest_api", "alb", "function_url")
@@ -114,8 +141,8 @@ LISTENER = text(
 LISTENER_PRIORITY = whole(1, 49999, "A listener priority must be a whole number from 1 to 49999.")
 LISTENER_HOST = text(r"^[a-z0-9][a-z0-9.-]*$", "A listener host must be a host name in lower case, without wildcards.")
 BASE_PATH = text(
-    r"^(/[A-Za-z0-9._~-]+)*$",
-    "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
+    r"^(/[A-Za-z0-9._~-]+)*(?<!/mcp)$",
+    "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters.",
     at_most=80,
 )
 WEB_ACL = text(
@@ -134,7 +161,7 @@ EGRESS = each(
 SECRETS = each(
     text(
         r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$",
-        "A secret must be given by its full Secrets Manager ARN, without wildcards.",
+        "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards.",
     )
 )
 KMS_KEY = text(
@@ -190,11 +217,12 @@ def given(description: str, *rules: Rule, default: Any = MISSING) -> Any:
 
 
 def mistakes(inputs: SharedInputs) -> list[str]:
-    """A sentence for each input that is wrong, and for each that does not go with the others."""
+    """A sentence for each input that is wrong, with its name in front: several have the same rule; and one for those
+    that do not go together."""
     judged = {input.name: mistake(input, getattr(inputs, input.name)) for input in fields(inputs)}
     wrong = {name: sentence for name, sentence in judged.items() if sentence}
     cross = [rule.sentence for rule in inputs.CROSS_RULES if rule.about.isdisjoint(wrong) and not rule.holds(inputs)]
-    return [*wrong.values(), *cross]
+    return [*(f"{name}: {sentence}" for name, sentence in wrong.items()), *cross]
 
 
 def mistake(input: Field, value: Any) -> str | None:
@@ -202,7 +230,7 @@ def mistake(input: Field, value: Any) -> str | None:
     if value is None and input.default is None:
         return None
     broken = (rule for rule in input.metadata["rules"] if not rule.holds(value))
-    return next((rule.sentence.replace("{input}", input.name) for rule in broken), None)
+    return next((rule.sentence.replace("{value}", str(value)) for rule in broken), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +246,7 @@ class SharedInputs:
         "Rolecall's configuration: the JSON document that docs/config.schema.json describes. It holds ARNs of secrets,"
         " never secrets.",
         CONFIGURATION,
+        NO_SECRET,
     )
     public_url: str | None = given(
         "URL that clients use, where it is not the front door's own, such as https://mcp.example.com.",
@@ -270,6 +299,12 @@ class SharedInputs:
             raise ValueError("\n".join(found))
 
 
+def architecture_of_package(inputs: RolecallInputs) -> str | None:
+    """The architecture that the last of the package's folders names, of those that name one: others may be above."""
+    named = [folder for folder in Path(inputs.package_path).parts if folder in ("arm64", "x86_64")]
+    return named[-1] if named else None
+
+
 def bytes_of_environment(inputs: RolecallInputs) -> int:
     """What the inputs take of the environment's 4096 bytes; the rest is for what the construct adds."""
     variables = {
@@ -285,6 +320,12 @@ class RolecallInputs(SharedInputs):
     """The inputs of the Lambda variant."""
 
     CROSS_RULES: ClassVar[tuple[CrossRule, ...]] = (
+        CrossRule(
+            frozenset({"package_path", "architecture"}),
+            "The package's path names the other architecture: architecture must be the one that the package was built"
+            " for.",
+            lambda inputs: architecture_of_package(inputs) in (None, inputs.architecture),
+        ),
         CrossRule(
             frozenset({"front_door", "timeout_seconds"}),
             "An HTTP API waits 30 seconds at most: the timeout must be 30 or less.",
@@ -318,7 +359,9 @@ class RolecallInputs(SharedInputs):
         ),
     )
 
-    package_path: str = given("Path of the bootstrap.zip that `make package` made for the architecture.", TEXT)
+    package_path: str = given(
+        "Path of the bootstrap.zip that `make package` made for the architecture.", TEXT, *PACKAGE
+    )
     memory_size: int = given(
         "Memory of the function in MiB; its share of a processor grows with it.",
         whole(128, 10240, "The memory size must be a whole number of MiB from 128 to 10240."),

@@ -1,7 +1,8 @@
 """The function's alarms and its dashboard.
 
-In come inputs; out go resources. The names in the namespace Rolecall are those that the binary writes
-(src/telemetry/metrics.rs).
+In come inputs and the function's name, as a reference; out go resources, which so come after the function: CloudWatch
+lets another stack's be overwritten, and Lambda refuses the name of another stack's function. The names in the namespace
+Rolecall are those that the binary writes (src/telemetry/metrics.rs).
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ WIDGETS = (
 )
 
 
-def alarms(scope: Construct, inputs: RolecallInputs) -> None:
+def alarms(scope: Construct, inputs: RolecallInputs, function_name: str) -> None:
     """An alarm for each way in which requests fail, and one for those that take too long."""
     alarm = cloudwatch.CfnAlarm
-    of_function = [alarm.DimensionProperty(name="FunctionName", value=inputs.name)]
+    of_function = [alarm.DimensionProperty(name="FunctionName", value=function_name)]
     common = {
         "comparison_operator": "GreaterThanOrEqualToThreshold",
         "treat_missing_data": "notBreaching",
@@ -115,7 +116,7 @@ def alarms(scope: Construct, inputs: RolecallInputs) -> None:
     )
 
 
-def dashboard(scope: Construct, inputs: RolecallInputs) -> cloudwatch.CfnDashboard:
+def dashboard(scope: Construct, inputs: RolecallInputs, function_name: str) -> cloudwatch.CfnDashboard:
     """One page that says how the server is."""
     region = Stack.of(scope).region
     widgets = [
@@ -130,7 +131,7 @@ def dashboard(scope: Construct, inputs: RolecallInputs) -> cloudwatch.CfnDashboa
                 "region": region,
                 "period": 300,
                 "metrics": [
-                    [namespace, metric, "FunctionName", inputs.name, {"stat": stat}]
+                    [namespace, metric, "FunctionName", function_name, {"stat": stat}]
                     for namespace, metric, stat in lines
                 ],
             },

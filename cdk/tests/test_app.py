@@ -67,9 +67,14 @@ def test_missing_and_unknown_inputs_are_named(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     absent = str(tmp_path / "bootstrap.zip")
     assert refusal(tmp_path, CONFIGURATION | {"package_path": absent}) == (
-        f"There is no package at {absent}: `make package` makes it."
+        f"package_path: There is no package at {absent}: `make package` makes it."
     )
-    assert refusal(tmp_path, CONFIGURATION | {"package_path": absent, "memory_size": 1, "name": ""}).count("\n") == 1
+    assert refusal(tmp_path, CONFIGURATION | {"package_path": absent, "memory_size": 1, "name": ""}).count("\n") == 2
+    assert refusal(tmp_path, SERVICE).splitlines()[1:] == [
+        "There are no such inputs: alb_security_group_id, image.",
+        "For ECS, add -c variant=service.",
+    ]
+    assert "variant" not in refusal(tmp_path, SERVICE | {"package_path": "a"}, "service")
     assert refusal(tmp_path, "[]").startswith("The inputs must be a JSON object of inputs by their names: ")
     assert refusal(tmp_path, "{").startswith("The inputs must be JSON: ")
     assert refusal(tmp_path, {}, "lambda") == "The context's variant must be function or service."

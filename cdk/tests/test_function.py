@@ -512,7 +512,7 @@ def test_alarms_tell_the_topics_of_each_kind_of_failure(function: Function) -> N
         assert alarm.pop("ComparisonOperator") == "GreaterThanOrEqualToThreshold"
         assert alarm.pop("Tags") == [{"Key": "rolecall:stack", "Value": "rolecall"}]
     *counted, duration = alarms
-    of_function = [{"Name": "FunctionName", "Value": "rolecall"}]
+    of_function = [{"Name": "FunctionName", "Value": "${Function}"}]
     assert counted == [
         {
             "AlarmName": f"rolecall-{name}",
@@ -579,8 +579,8 @@ def test_the_dashboard_is_a_page_of_six(function: Function) -> None:
         "region": "${AWS::Region}",
         "period": 300,
         "metrics": [
-            ["Rolecall", "RoleAssumptionLatency", "FunctionName", "rolecall", {"stat": "p50"}],
-            ["Rolecall", "RoleAssumptionLatency", "FunctionName", "rolecall", {"stat": "p99"}],
+            ["Rolecall", "RoleAssumptionLatency", "FunctionName", "${Function}", {"stat": "p50"}],
+            ["Rolecall", "RoleAssumptionLatency", "FunctionName", "${Function}", {"stat": "p99"}],
         ],
     }
     assert "Tags" not in dashboard

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +13,22 @@ from conftest import ALB, CONFIGURATION, KEY, LISTENER, SERVICE, VPC, WEB_ACL
 
 from rolecall_cdk import RolecallInputs, RolecallServiceInputs
 
-FUNCTION = {"package_path": "bootstrap.zip", **CONFIGURATION}
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTION = {"package_path": str(ROOT / "infra/tests/bootstrap.zip"), **CONFIGURATION}
 NAME = "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'."
 CONFIGURATION_SENTENCE = "The configuration must be a JSON object of at most 3500 characters."
-PUBLIC_URL = "A public URL must begin with https:// and not end with '/'."
+NO_SECRET = 'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.'
+PUBLIC_URL = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
+ZIP = "A package must be a file that ends in .zip, as `make package` makes it."
+NO_PACKAGE = "There is no package at {value}: `make package` makes it."
+OTHER_ARCHITECTURE = (
+    "The package's path names the other architecture: architecture must be the one that the package was built for."
+)
 ARCHITECTURE = "The architecture must be arm64 or x86_64."
 LISTENER_SENTENCE = "A listener must be given by the full ARN of an application load balancer's listener."
 PRIORITY = "A listener priority must be a whole number from 1 to 49999."
 HOST = "A listener host must be a host name in lower case, without wildcards."
-BASE_PATH = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
+BASE_PATH = "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters."
 VPC_SENTENCE = "A VPC must be given by its id, such as vpc-0123456789abcdef0."
 SUBNET = "A subnet must be given by its id, such as subnet-0123456789abcdef0."
 ENVIRONMENT_SIZE = (
@@ -34,7 +41,7 @@ FARGATE = (
 )
 TOGETHER = "A VPC and its subnets must be given together."
 EGRESS = "Egress must be given as IPv4 CIDR blocks, at least one."
-SECRET = "A secret must be given by its full Secrets Manager ARN, without wildcards."
+SECRET = "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards."
 KMS_KEY = "A KMS key must be given by its full key ARN."
 ROLE = "A role must be given by its full ARN, without wildcards."
 EXTERNAL_ID = "An external id must be 2 to 1224 characters of A-Z, a-z, 0-9 and '+=,.@:/_-'."
@@ -66,12 +73,23 @@ ARN = "arn:aws:{}:us-east-1:111122223333:{}"
 SHARED_MISTAKES = [
     ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", "sg-a", None, 7], NAME),
     ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
+    (
+        "configuration",
+        [
+            '{"auth":{"issuers":[{"hs256":"text"}]}}',
+            '{"auth":{"issuers":[{"hs256":{"$env":"JWT"}}]}}',
+            '{"auth":{"issuers":[{"\\u0068s256" : {"$secret":"text"}}]}}',
+            '{"auth":{"issuers":[{"introspection":{"clientSecret":"text"}}]}}',
+        ],
+        NO_SECRET,
+    ),
     ("public_url", ["http://a.example", "https://a.example/", "https://A.example", "https://", ""], PUBLIC_URL),
+    ("public_url", ["https://a.example/mcp", "https://a.example/tools/mcp"], PUBLIC_URL),
     ("architecture", ["arm", "ARM64", None], ARCHITECTURE),
     ("alb_listener_arn", ["listener", LISTENER + "/", LISTENER.replace("/app/", "/net/")], LISTENER_SENTENCE),
     ("listener_priority", [0, 50000, 1.5, "100", True, None], PRIORITY),
     ("listener_host", ["*.example.com", "MCP.example.com", ""], HOST),
-    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", "/" + "a" * 80, None], BASE_PATH),
+    ("listener_base_path", ["tools", "/tools/", "/", "/to ols", "/mcp", "/a/mcp", "/" + "a" * 80, None], BASE_PATH),
     ("vpc_id", ["", "vpc-", "vpc-XYZ", "subnet-0123456789abcdef0"], VPC_SENTENCE),
     (
         "private_subnet_ids",
@@ -93,13 +111,15 @@ SHARED_MISTAKES = [
     ("assumable_role_arns", [["arn:aws:iam::111122223333:role/Quilt*"], ["arn:aws:iam::1:role/A"], ["Quilt"]], ROLE),
     ("external_id", ["a", "a" * 1225, "a b", ""], EXTERNAL_ID),
     ("environment", [{"ROLECALL_CONFIG": "a"}, {"1A": "a"}, {"A-B": "a"}, {"A": "a"}, {"AB": 1}, []], ENVIRONMENT),
-    ("tags", [{"team": 1}, ["team"], None], "The input tags must be a map of texts."),
+    ("tags", [{"team": 1}, ["team"], None], "It must be a map of texts."),
     ("log_retention_in_days", [0, 2, 31, "30", 30.0, None], RETENTION),
     ("kms_key_arn", [ARN.format("kms", "alias/a"), ""], KMS_KEY),
 ]
 FUNCTION_MISTAKES = [
     *SHARED_MISTAKES,
-    ("package_path", [None, 7], "The input package_path must be a text."),
+    ("package_path", [None, 7], "It must be a text."),
+    ("package_path", ["", __file__, "bootstrap.zip/"], ZIP),
+    ("package_path", ["absent.zip"], NO_PACKAGE.replace("{value}", "absent.zip")),
     ("memory_size", [127, 10241, 256.5, "256", None], MEMORY_SIZE),
     ("timeout_seconds", [0, 901, 1.5, "30", None], TIMEOUT),
     ("reserved_concurrency", [-2, 0.5, None], RESERVED),
@@ -107,9 +127,9 @@ FUNCTION_MISTAKES = [
     ("function_version", ["0", "$LATEST", "07", "", 7], VERSION),
     ("front_door", ["http-api", "", None], FRONT_DOOR),
     ("web_acl_arn", ["acl", WEB_ACL.replace("regional", "global"), ""], WEB_ACL_SENTENCE),
-    ("enable_xray", ["true", 1, None], "The input enable_xray must be true or false."),
-    ("enable_vault_table", ["true", 1, None], "The input enable_vault_table must be true or false."),
-    ("enable_deletion_protection", ["no", 0, None], "The input enable_deletion_protection must be true or false."),
+    ("enable_xray", ["true", 1, None], "It must be true or false."),
+    ("enable_vault_table", ["true", 1, None], "It must be true or false."),
+    ("enable_deletion_protection", ["no", 0, None], "It must be true or false."),
     ("alarm_topic_arns", [["alarms"], [ARN.format("sqs", "alarms")]], TOPIC),
 ]
 SERVICE_MISTAKES = [
@@ -123,7 +143,7 @@ SERVICE_MISTAKES = [
     ("desired_count", [-1, 1.5, None], COUNT),
     ("alb_security_group_id", ["sg-", "vpc-0123456789abcdef0", None], SECURITY_GROUP),
     ("ecr_repository_arn", ["rolecall", ARN.format("ecr", "repository/Rolecall")], REPOSITORY),
-    ("enable_execute_command", ["false", 0, None], "The input enable_execute_command must be true or false."),
+    ("enable_execute_command", ["false", 0, None], "It must be true or false."),
 ]
 
 
@@ -143,12 +163,12 @@ def flat(table: list[tuple[str, list[Any], str]]) -> list[tuple[str, Any, str]]:
 
 @pytest.mark.parametrize(("name", "value", "sentence"), flat(FUNCTION_MISTAKES))
 def test_the_function_refuses(name: str, value: Any, sentence: str) -> None:
-    assert mistakes(RolecallInputs, FUNCTION | {name: value}) == [sentence]
+    assert mistakes(RolecallInputs, FUNCTION | {name: value}) == [f"{name}: {sentence}"]
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), flat(SERVICE_MISTAKES))
 def test_the_service_refuses(name: str, value: Any, sentence: str) -> None:
-    assert mistakes(RolecallServiceInputs, SERVICE | {name: value}) == [sentence]
+    assert mistakes(RolecallServiceInputs, SERVICE | {name: value}) == [f"{name}: {sentence}"]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +202,20 @@ def test_cpu_and_memory_are_what_fargate_has(cpu: int, least: int, most: int) ->
     assert said(least + 1) == said(most + 1024 if most < 30720 else 7168) == [FARGATE]
 
 
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [("arm64", "arm64"), ("x86_64", "x86_64"), ("arm64/target/x86_64", "x86_64"), ("x86_64/arm64/a", "arm64")],
+)
+def test_a_package_is_for_the_architecture_that_its_last_folder_names(tmp_path: Path, folder: str, named: str) -> None:
+    package = tmp_path / folder / "bootstrap.zip"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"")
+    for architecture in ("arm64", "x86_64"):
+        given = {"package_path": str(package), "architecture": architecture}
+        expected = [] if architecture == named else [OTHER_ARCHITECTURE]
+        assert mistakes(RolecallInputs, FUNCTION | given) == expected
+
+
 def test_a_service_needs_a_name_by_which_it_is_called() -> None:
     assert mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None}) == [NEEDS_HOST]
     assert not mistakes(RolecallServiceInputs, SERVICE | {"listener_host": None, "public_url": "https://a.example"})
@@ -196,7 +230,13 @@ def test_all_mistakes_are_told_at_once() -> None:
         "vpc_id": "vpc-0123456789abcdef0",
     }
     # That the timeout is too long for an HTTP API is nothing to say of one that is none.
-    assert mistakes(RolecallInputs, FUNCTION | given) == [NAME, SECRET, MEMORY_SIZE, TIMEOUT, TOGETHER]
+    assert mistakes(RolecallInputs, FUNCTION | given) == [
+        f"name: {NAME}",
+        f"secret_arns: {SECRET}",
+        f"memory_size: {MEMORY_SIZE}",
+        f"timeout_seconds: {TIMEOUT}",
+        TOGETHER,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +245,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         {"name": "ab"},
         {"name": "a" * 32},
         {"configuration": "{" + " " * 3498 + "}"},
-        {"public_url": "https://a.example:8443/a/b.c~d"},
+        {"configuration": '{"auth":{"issuers":[{"hs256" : {"key":"k", "$secret":"arn:aws:secretsmanager:…"}}]}}'},
+        {"public_url": "https://a.example:8443/mcp/b.c~d"},
         {"timeout_seconds": 1, "memory_size": 128, "reserved_concurrency": 0},
         {"front_door": "rest_api", "timeout_seconds": 900, "memory_size": 10240, "web_acl_arn": WEB_ACL},
         {"listener_priority": 49999, "listener_base_path": "/a/b"},
@@ -231,6 +272,14 @@ def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
 def test_what_is_known_only_at_deployment_is_taken() -> None:
     secret = CfnParameter(Stack(), "Secret").value_as_string
     assert mistakes(RolecallInputs, FUNCTION | {"secret_arns": [secret], "kms_key_arn": Fn.import_value("key")}) == []
+    for configuration in (secret, json.dumps({"auth": {"issuers": [{"hs256": {"$secret": secret}}]}})):
+        assert mistakes(RolecallInputs, FUNCTION | {"configuration": configuration}) == []
+
+
+def test_a_secret_beside_what_is_known_only_at_deployment_is_refused() -> None:
+    issuer = CfnParameter(Stack(), "Issuer").value_as_string
+    configuration = json.dumps({"auth": {"issuers": [{"issuer": issuer, "hs256": "text"}]}})
+    assert mistakes(RolecallInputs, FUNCTION | {"configuration": configuration}) == [f"configuration: {NO_SECRET}"]
 
 
 def test_every_input_has_a_description_and_a_rule() -> None:
@@ -249,4 +298,4 @@ def test_every_rule_is_tried() -> None:
         tried = {sentence for _, _, sentence in table}
         for field in fields(kind):
             for rule in field.metadata["rules"]:
-                assert re.sub(r"\{input\}", field.name, rule.sentence) in tried
+                assert rule.sentence.replace("{value}", "absent.zip") in tried

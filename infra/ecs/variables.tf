@@ -27,6 +27,15 @@ variable "configuration" {
     condition     = can(keys(jsondecode(var.configuration))) && length(var.configuration) <= 3500
     error_message = "The configuration must be a JSON object of at most 3500 characters."
   }
+  # Written anew, a document has no spaces and escapes in which a name could hide, and its names are sorted.
+  validation {
+    condition = try(length(regexall(
+      "\"(?:hs256|clientSecret)\":", jsonencode(jsondecode(var.configuration)),
+      )) == length(regexall(
+      "\"(?:hs256|clientSecret)\":{\"[$]secret\":(?:\"arn:|{)", jsonencode(jsondecode(var.configuration)),
+    )), true)
+    error_message = "The configuration must hold no secret: hs256 and clientSecret must be {\"$secret\": \"ARN\"}."
+  }
 }
 
 variable "public_url" {
@@ -34,8 +43,8 @@ variable "public_url" {
   type        = string
   default     = null
   validation {
-    condition     = var.public_url == null || can(regex("^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$", var.public_url))
-    error_message = "A public URL must begin with https:// and not end with '/'."
+    condition     = var.public_url == null ? true : can(regex("^https://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[A-Za-z0-9._~-]+)*$", var.public_url)) && !endswith(var.public_url, "/mcp")
+    error_message = "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'."
   }
 }
 
@@ -168,8 +177,8 @@ variable "listener_base_path" {
   default     = ""
   nullable    = false
   validation {
-    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path)) && length(var.listener_base_path) <= 80
-    error_message = "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters."
+    condition     = can(regex("^(/[A-Za-z0-9._~-]+)*$", var.listener_base_path)) && !endswith(var.listener_base_path, "/mcp") && length(var.listener_base_path) <= 80
+    error_message = "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters."
   }
 }
 
@@ -191,7 +200,7 @@ variable "secret_arns" {
   nullable    = false
   validation {
     condition     = alltrue([for member in var.secret_arns : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$", member))])
-    error_message = "A secret must be given by its full Secrets Manager ARN, without wildcards."
+    error_message = "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards."
   }
 }
 

@@ -21,8 +21,13 @@ REPLACEMENTS = {
 
 
 def main() -> None:
-    copy = ROOT / "target/deploy/check"
-    shutil.rmtree(copy, ignore_errors=True)
+    folder = ROOT / "target/deploy/check"
+    copy = folder / "infra"
+    shutil.rmtree(folder, ignore_errors=True)
+    # The package that the examples name.
+    package = folder / "target/lambda/arm64/bootstrap.zip"
+    package.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "infra/tests/bootstrap.zip", package)
     shutil.copytree(ROOT / "infra", copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
     unformatted = terraform.run(copy, {}, "fmt", "-check", "-recursive", "-no-color", codes=(0, 3))
     if unformatted.returncode:

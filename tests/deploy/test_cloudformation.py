@@ -620,6 +620,14 @@ def test_a_secret_is_given_by_its_whole_arn(name: str) -> None:
     assert cloudformation.refusals(TEMPLATES[name], {**needed, "SecretArns": part}) == [sentence]
 
 
+def test_a_package_is_a_zip() -> None:
+    for key in ("", ".zip", "bootstrap", "bootstrap.zip/", "zip"):
+        assert cloudformation.refusals(LAMBDA, {**NEEDED, "PackageKey": key}) == [
+            "A package must be a file that ends in .zip, as `make package` makes it."
+        ]
+    assert cloudformation.refusals(LAMBDA, {**NEEDED, "PackageKey": "a/b 1.zip"}) == []
+
+
 @pytest.mark.parametrize(
     ("cpu", "least", "most"),
     [(256, 512, 2048), (512, 1024, 4096), (1024, 2048, 8192), (2048, 4096, 16384), (4096, 8192, 30720)],

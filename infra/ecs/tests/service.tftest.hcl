@@ -193,3 +193,28 @@ run "a_secret_by_a_part_of_its_arn" {
   }
   expect_failures = [var.secret_arns]
 }
+
+run "a_public_url_with_the_path_that_clients_add" {
+  command = plan
+  variables {
+    public_url = "https://mcp.example.com/mcp"
+  }
+  expect_failures = [var.public_url]
+}
+
+run "a_secret_in_the_configuration" {
+  command = plan
+  variables {
+    configuration = jsonencode({ auth = { issuers = [{ introspection = { clientSecret = { "$env" = "CLIENT" } } }] } })
+  }
+  expect_failures = [var.configuration]
+}
+
+run "a_secret_that_the_configuration_names" {
+  command = plan
+  variables {
+    configuration = jsonencode({ auth = { issuers = [{ hs256 = {
+      "$secret" = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf", key = "k"
+    } }] } })
+  }
+}

@@ -1,6 +1,8 @@
 # A Function URL for callers that sign with AWS credentials. Its id is known after the first apply: apply with what is here,
 # put the output `api_id` into api_id, and apply again.
 
+# Write the id down, here or in terraform.tfvars: with one that is given to a single apply by -var, the next plain apply goes
+# back to "unknown", and every call is refused.
 variable "api_id" {
   description = "The output `api_id` of the first apply."
   type        = string

@@ -6,15 +6,27 @@ not, or refuses in other words. Nothing is made: Terraform refuses in its plan, 
 CloudFormation as the parameters are checked.
 """
 
+import contextlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator
 
 from . import cloudformation, plans
-from .configurations import FUNCTION, KEY, LISTENER, MAPS, ROLES, SECRETS, SERVICE, WEB_ACL, Configuration
+from .configurations import (
+    FUNCTION,
+    KEY,
+    LISTENER,
+    NOT_IN_CLOUDFORMATION,
+    ROLES,
+    SECRETS,
+    SERVICE,
+    WEB_ACL,
+    Configuration,
+)
+from .inputs import JOINED
 from .kinds import ACCOUNT
 
 BOTH = ("function", "service")
@@ -50,7 +62,7 @@ class Case:
 
     def all_inputs(self) -> dict[str, Any]:
         """The inputs that Terraform and CDK are given."""
-        return self.inputs | ({"package_path": "bootstrap.zip"} if self.variant == "function" else {})
+        return ({"package_path": "bootstrap.zip"} if self.variant == "function" else {}) | self.inputs
 
 
 BASE = {"function": FUNCTION, "service": SERVICE | {"listener_host": "tools.example.com"}}
@@ -87,6 +99,13 @@ def one_each(values: tuple[str, ...], good: str) -> tuple[list[str], ...]:
     return tuple([value] for value in values) + ([good, values[0]], [values[0], good])
 
 
+def issuers(*members: Any) -> str:
+    """A configuration with these issuers."""
+    return json.dumps({"auth": {"issuers": members}})
+
+
+STORED = {"$secret": SECRETS[0]}
+JSON_OBJECT, NO_SECRET = JOINED
 RULES = [
     Rule(
         "A name must be 2 to 32 characters of a-z, 0-9 and '-', begin with a letter but not with sg-, and not end with '-'.",
@@ -95,13 +114,37 @@ RULES = [
         ("ab", "a" * 32, "a-1", "r2", "sga", "s-g"),
     ),
     Rule(
-        "The configuration must be a JSON object of at most 3500 characters.",
+        JSON_OBJECT,
         "configuration",
         ("", "rolecall.json", "[]", '"{}"', "{", '{"a":"%s"}' % ("x" * 3493)),
         ("{}", ' {"a": 1}\n', '{"a":"%s"}' % ("x" * 3492), '{"a":"${b}%{c}"}'),
     ),
     Rule(
-        "A public URL must begin with https:// and not end with '/'.",
+        NO_SECRET,
+        "configuration",
+        (
+            issuers({"hs256": "text"}),
+            issuers({"hs256": {"$env": "JWT"}}),
+            issuers({"hs256": {"$secret": "text"}}),
+            issuers({"hs256": {"key": "text"}}),
+            issuers({"hs256": ["text"]}),
+            issuers({"introspection": {"clientSecret": "text"}}),
+            issuers({"introspection": {"clientId": "a", "clientSecret": {"$env": "CLIENT"}}}),
+            issuers({"hs256": STORED}, {"introspection": {"clientSecret": "text"}}),
+            issuers({"introspection": {"clientSecret": STORED}}, {"hs256": "text"}),
+            '{"auth":{"hs256":"text"}}',
+            '{ "auth" : { "issuers" : [ { "hs256"\n:\t"text" } ] } }',
+        ),
+        (
+            issuers({"hs256": STORED}),
+            issuers({"hs256": STORED | {"key": "k"}}, {"introspection": {"clientSecret": {"key": "k"} | STORED}}),
+            issuers({"hs256": {"$secret": {"$env": "ARN"}}}),
+            json.dumps({"auth": {"issuers": [{"hs256": STORED}]}}, indent=2),
+            issuers({"issuer": "hs256", "audience": 'clientSecret": "hs256": "'}),
+        ),
+    ),
+    Rule(
+        "A public URL must begin with https://, have its host in lower case, and not end with '/' or '/mcp'.",
         "public_url",
         (
             "mcp.example.com",
@@ -117,8 +160,34 @@ RULES = [
             "https://a:b",
             "https://a b",
             "https://a\n",
+            "https://a/mcp",
+            "https://a:8443/b/mcp",
+            "https://a/mcp/",
         ),
-        (None, "https://a", "https://mcp.example.com", "https://a:8443/x/y~z", "https://10.0.0.1"),
+        (
+            None,
+            "https://a",
+            "https://mcp.example.com",
+            "https://a:8443/x/y~z",
+            "https://10.0.0.1",
+            "https://a/mcps",
+            "https://a/mcp/b",
+            "https://a/b-mcp",
+        ),
+    ),
+    Rule(
+        "A package must be a file that ends in .zip, as `make package` makes it.",
+        "package_path",
+        ("", "bootstrap", "arm64", "arm64/", "bootstrap.zip/"),
+        ("bootstrap.zip", "./arm64/bootstrap.zip", "x86_64/arm64/bootstrap.zip"),
+        ONLY_FUNCTION,
+    ),
+    Rule(
+        "There is no package at {value}: `make package` makes it.",
+        "package_path",
+        (".zip", "absent.zip", "absent/bootstrap.zip", "folder.zip"),
+        (),
+        ONLY_FUNCTION,
     ),
     Rule(
         "The architecture must be arm64 or x86_64.",
@@ -197,10 +266,10 @@ RULES = [
         ("a", "tools.example.com", "1.a-b"),
     ),
     Rule(
-        "A base path must be empty, or begin with '/', not end with it, and have at most 80 characters.",
+        "A base path must be empty, or begin with '/', not end with it or '/mcp', and have at most 80 characters.",
         "listener_base_path",
-        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n", "/" + "a" * 80),
-        ("", "/tools", "/a/b.c_d~e-f", "/" + "a" * 79),
+        ("/", "tools", "/tools/", "//tools", "/a//b", "/a b", "/*", "/a?b", "/a\n", "/mcp", "/a/mcp", "/" + "a" * 80),
+        ("", "/tools", "/mcp/a", "/a-mcp", "/a/b.c_d~e-f", "/" + "a" * 79),
     ),
     Rule(
         "A web ACL must be given by the full ARN of a regional WAFv2 web ACL.",
@@ -252,7 +321,7 @@ RULES = [
         (["0.0.0.0/0"], ["255.249.199.99/32"], ["10.0.0.0/8", "1.2.3.4/9", "192.0.2.0/29"]),
     ),
     Rule(
-        "A secret must be given by its full Secrets Manager ARN, without wildcards.",
+        "A secret must be given by its full Secrets Manager ARN, with the six characters that AWS adds, without wildcards.",
         "secret_arns",
         one_each(
             (
@@ -407,11 +476,29 @@ ENVIRONMENT = (
     "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration, public "
     "URL, external id and environment may take 3798 bytes."
 )
+OTHER_ARCHITECTURE = (
+    "The package's path names the other architecture: architecture must be the one that the package was built for."
+)
 TOGETHER = "A VPC and its subnets must be given together."
 ALB = {"front_door": "alb", "alb_listener_arn": LISTENER}
 
 # What inputs must be to each other.
 BETWEEN = [
+    *(
+        Case(
+            "function",
+            FUNCTION | {"package_path": path, "architecture": architecture},
+            None if architecture == built else OTHER_ARCHITECTURE,
+        )
+        for path, built in (
+            ("arm64/bootstrap.zip", "arm64"),
+            ("./x86_64/bootstrap.zip", "x86_64"),
+            ("arm64/x86_64/bootstrap.zip", "x86_64"),
+            ("x86_64/arm64/other/bootstrap.zip", "arm64"),
+        )
+        for architecture in ("arm64", "x86_64")
+    ),
+    Case("function", FUNCTION | {"architecture": "x86_64"}, None),
     Case("function", FUNCTION | {"timeout_seconds": 31}, HTTP_API),
     Case("function", FUNCTION | {"timeout_seconds": 900, "front_door": "http_api"}, HTTP_API),
     Case("function", FUNCTION | {"timeout_seconds": 30}, None),
@@ -454,9 +541,17 @@ BEYOND_CLOUDFORMATION = [
     Case(
         "function",
         FUNCTION | {"configuration": text},
-        "The configuration must be a JSON object of at most 3500 characters.",
+        sentence,
+        "configuration",
     )
-    for text in ("{a}", '{"a": 1,}', "{'a': 1}")  # A pattern does not know JSON: Rolecall refuses it as it starts.
+    for text, sentence in (
+        # A pattern does not know JSON: Rolecall refuses it as it starts.
+        ("{a}", JSON_OBJECT),
+        ('{"a": 1,}', JSON_OBJECT),
+        ("{'a': 1}", JSON_OBJECT),
+        # It does not read escapes either.
+        ('{"auth": {"issuers": [{"\\u0068s256": "text"}]}}', NO_SECRET),
+    )
 ]
 # What CloudFormation refuses in words of its own, as it expands the template: a logical id has only the letters and
 # digits of the range that it is for. The other two take it.
@@ -473,7 +568,10 @@ def cases() -> list[Case]:
     for rule in RULES:
         for variant in rule.variants:
             beside = BASE[variant] | WITH.get((variant, rule.input), {})
-            out += [Case(variant, beside | {rule.input: value}, rule.sentence, rule.input) for value in rule.bad]
+            out += [
+                Case(variant, beside | {rule.input: value}, rule.sentence.replace("{value}", str(value)), rule.input)
+                for value in rule.bad
+            ]
             out += [Case(variant, beside | {rule.input: value}, None, rule.input) for value in rule.good]
     return out
 
@@ -486,7 +584,7 @@ def mistakes(
     yield from judged("Terraform", table, by_terraform(modules, table, folder / "table"))
     beyond = BEYOND_CLOUDFORMATION
     yield from judged("Terraform", beyond, by_terraform(modules, beyond, folder / "beyond"))
-    yield from judged("CDK", table + beyond, [by_cdk(app, case) for case in table + beyond])
+    yield from judged("CDK", table + beyond, by_cdk(app, table + beyond, folder / "packages"))
     for case in beyond:
         if by_cloudformation(templates, case):
             yield f"CloudFormation, {case}: it refuses this now, and need not be an exception"
@@ -496,12 +594,17 @@ def mistakes(
     except cloudformation.TemplateError as error:
         if str(error) != ALIKE.sentence:
             yield f"CloudFormation, {ALIKE}: {error}"
-    yield from judged("CloudFormation", without_maps(), [by_cloudformation(templates, case) for case in without_maps()])
+    table = for_cloudformation()
+    yield from judged("CloudFormation", table, [by_cloudformation(templates, case) for case in table])
 
 
-def without_maps() -> list[Case]:
-    """The cases that CloudFormation can be given."""
-    return [case for case in cases() if not MAPS & set(case.inputs)]
+def for_cloudformation() -> list[Case]:
+    """The cases that CloudFormation can be given, with its sentences."""
+    return [
+        replace(case, sentence=" ".join(JOINED)) if case.sentence in JOINED else case
+        for case in cases()
+        if not NOT_IN_CLOUDFORMATION & set(case.inputs)
+    ]
 
 
 def judged(definition: str, table: list[Case], sentences: list[list[str]]) -> Iterator[str]:
@@ -511,13 +614,28 @@ def judged(definition: str, table: list[Case], sentences: list[list[str]]) -> It
             yield f"{definition}, {case}: expected {case.sentence!r}, and it says {said}"
 
 
-def by_cdk(app: ModuleType, case: Case) -> list[str]:
-    """What CDK's inputs say as they are constructed."""
-    _, kind = app.VARIANTS[case.variant]
+def make_packages(folder: Path) -> None:
+    """Makes a folder with the packages of the table, and what is none."""
+    for path in (".", "arm64", "x86_64", "arm64/x86_64", "x86_64/arm64", "x86_64/arm64/other"):
+        (folder / path).mkdir(parents=True, exist_ok=True)
+        (folder / path / "bootstrap.zip").write_bytes(b"no package: nothing is deployed")
+    (folder / "bootstrap").write_bytes(b"no zip")
+    (folder / "folder.zip").mkdir()
+
+
+def by_cdk(app: ModuleType, table: list[Case], folder: Path) -> list[list[str]]:
+    """What CDK's inputs say as they are constructed, in a new folder."""
+    make_packages(folder)
+    with contextlib.chdir(folder):
+        return [by_inputs(app.VARIANTS[case.variant][1], case) for case in table]
+
+
+def by_inputs(kind: type, case: Case) -> list[str]:
+    """What one kind of inputs says of a case. It names the input that a sentence is about, which must be the one."""
     try:
         kind(**case.all_inputs())
     except ValueError as error:
-        return str(error).split("\n")
+        return [line.removeprefix(f"{case.about}: ") for line in str(error).split("\n")]
     return []
 
 
@@ -530,7 +648,7 @@ def by_cloudformation(templates: dict[str, dict[str, Any]], case: Case) -> list[
 def by_terraform(modules: dict[str, Path], table: list[Case], folder: Path) -> list[list[str]]:
     """What one plan says that has a call for each case. The modules are their variables alone: no provider is asked,
     and whatever else a module would refuse later is no answer here."""
-    folder.mkdir(parents=True)
+    make_packages(folder)
     # A refusal has its place in the text where the value is: all are given, defaults too.
     defaults = {}
     for variant, module in modules.items():

@@ -19,6 +19,7 @@ ROLES = [f"arn:aws:iam::{ACCOUNT}:role/QuiltReader", "arn:aws:iam::210987654321:
 RELEASE = "1"
 # What CloudFormation cannot be given: it has no maps, and its tags are the stack's own.
 MAPS = {"environment", "tags"}
+NOT_IN_CLOUDFORMATION = MAPS | {"package_path"}
 PACKAGE = {"PackageBucket": "packages", "PackageKey": "bootstrap.zip"}
 
 
@@ -31,7 +32,7 @@ class Configuration:
 
     def parameters(self) -> dict[str, str]:
         """CloudFormation's parameters."""
-        given = {pascal(name): text(value) for name, value in self.inputs.items() if name not in MAPS}
+        given = {pascal(name): text(value) for name, value in self.inputs.items() if name not in NOT_IN_CLOUDFORMATION}
         return given | PACKAGE if self.variant == "function" else given
 
     def stack_tags(self) -> dict[str, str]:

@@ -43,6 +43,12 @@ CLOUDFORMATION_HAS = [
     Known(frozenset({"Release"}), "CloudFormation does not see that the package has changed."),
 ]
 
+# A parameter of CloudFormation has one sentence for all its rules: it says these as one.
+JOINED = (
+    "The configuration must be a JSON object of at most 3500 characters.",
+    'The configuration must hold no secret: hs256 and clientSecret must be {"$secret": "ARN"}.',
+)
+
 
 def of_terraform(module: Module) -> dict[str, Input]:
     """A module's variables, by CloudFormation's names."""
@@ -55,7 +61,10 @@ def variable(name: str, body: dict[str, Any]) -> Input:
     # A variable that may be nothing says so by its default: else `null` would pass its rules.
     if body.get("nullable", True) != (default is None):
         raise ValueError(f"variable {name}: nullable must be false, but where the default is null")
-    sentences = frozenset(rule["error_message"] for rule in body.get("validation", []))
+    # A sentence that names the value: as CDK has it.
+    sentences = frozenset(
+        rule["error_message"].replace("${var.%s}" % name, "{value}") for rule in body.get("validation", [])
+    )
     return Input(types[body["type"]], None if default is MISSING else text(default), body["description"], sentences)
 
 
@@ -68,7 +77,7 @@ def cdk_input(kind: type, one: Field) -> Input:
     types = {"str": "string", "int": "number", "bool": "bool", "Sequence[str]": "list", "Mapping[str, str]": "map"}
     default = one.default if one.default_factory is MISSING else one.default_factory()
     # That a value is of its type, Terraform says in its own words.
-    sentences = {rule.sentence for rule in one.metadata["rules"] if "{input}" not in rule.sentence}
+    sentences = {rule.sentence for rule in one.metadata["rules"] if not rule.sentence.startswith("It must ")}
     written = None if default is MISSING else text(default)
     return Input(types[one.type.removesuffix(" | None")], written, one.metadata["description"], frozenset(sentences))
 
@@ -87,7 +96,8 @@ def parameter(template: dict[str, Any], name: str, declared: dict[str, Any]) -> 
         # A Number takes fractions: a whole number is a text with a pattern.
         type_ = "number"
     sentence = declared.get("ConstraintDescription")
-    return Input(type_, default, declared["Description"], frozenset([sentence] if sentence else []))
+    sentences = JOINED if sentence == " ".join(JOINED) else [sentence] if sentence else []
+    return Input(type_, default, declared["Description"], frozenset(sentences))
 
 
 def takes(template: dict[str, Any], name: str, value: str) -> bool:

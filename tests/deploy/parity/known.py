@@ -144,6 +144,14 @@ ORDERS = [
         "Lambda makes network interfaces, and the first log line, with these permissions.",
     ),
     Order("AWS::Lambda::Function/*", "AWS::Logs::LogGroup//aws/lambda/*", "Lambda would make one that never forgets."),
+    *(
+        Order(
+            f"AWS::CloudWatch::{type_}/*",
+            "AWS::Lambda::Function/*",
+            "CloudWatch lets another stack's be overwritten: the function, whose name is refused, must stop it.",
+        )
+        for type_ in ("Alarm", "Dashboard")
+    ),
     Order("AWS::Lambda::Permission/*", "AWS::Lambda::Alias/live", "It is a permission to call the alias."),
     Order("AWS::Lambda::Url/live", "AWS::Lambda::Alias/live", "It is the alias's URL."),
     Order(

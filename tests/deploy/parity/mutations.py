@@ -145,7 +145,7 @@ def in_cloudformation(mutation: Mutation, place: Path, project: Project) -> Iter
         yield from inputs.input_differences(module, project.inputs_of_cdk(variant), template)
         yield from inputs.output_differences(module, inputs.cloudformation_outputs(template), "CloudFormation")
     elif mutation.shows == BAD_INPUT:
-        table = [case for case in bad_input.without_maps() if case.variant == variant]
+        table = [case for case in bad_input.for_cloudformation() if case.variant == variant]
         said = [bad_input.by_cloudformation({variant: template}, case) for case in table]
         yield from bad_input.judged("CloudFormation", table, said)
     elif mutation.shows == PRIORITIES:
@@ -164,7 +164,7 @@ def in_cdk(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
         yield from inputs.input_differences(project.module(variant), kind, project.template(variant))
     elif mutation.shows == BAD_INPUT:
         table = bad_input.cases()
-        yield from bad_input.judged("CDK", table, [bad_input.by_cdk(app, case) for case in table])
+        yield from bad_input.judged("CDK", table, bad_input.by_cdk(app, table, place / "packages"))
     else:
         other = definitions.of_cdk(app, CONFIGURATIONS[mutation.shows], project.package)
         yield from in_graph("CDK", mutation.shows, project, other)
