@@ -52,7 +52,8 @@ struct Serve {
     /// Where to listen. Port 0 takes any free port.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Let anyone on this machine call, without a token and without AWS. Loopback addresses only.
+    /// Let anyone on this machine call, without a token and without AWS. Loopback addresses only, and never inside a
+    /// Lambda function.
     #[arg(long)]
     no_auth: bool,
 }
@@ -146,7 +147,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Tools => print(&tool_definitions(&config, &process)),
         Command::Check(_) => check(&config, &process, reach),
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
-        Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,
+        Command::Serve(serve) => {
+            block_on(Threads::Many, serve_http(&config, &process, serve, reach))?
+        }
         Command::Lambda => {
             if let Some(missing) = process.missing_for_lambda() {
                 return Err(Failure::Usage(format!(
@@ -245,7 +248,12 @@ fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> Result<T, Fai
     Ok(done)
 }
 
-async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<(), Failure> {
+async fn serve_http(
+    config: &Config,
+    process: &Process,
+    serve: Serve,
+    reach: Reach,
+) -> Result<(), Failure> {
     telemetry::install(&config.telemetry, Output::Stderr);
     let authentication = if serve.no_auth {
         Authentication::Off
@@ -260,7 +268,8 @@ async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<
     }
     let listening =
         |address: SocketAddr| tracing::info!(%address, "listening on http://{address}/mcp");
-    app.serve(serve.listen, listening, terminated()).await?;
+    app.serve(serve.listen, reach, listening, terminated())
+        .await?;
     Ok(())
 }
 

@@ -194,6 +194,47 @@ fn without_authentication_too_a_plain_secret_is_refused_where_others_can_reach_i
     assert_refused(&["serve", "--no-auth", "--listen", "0.0.0.0:0"], false);
 }
 
+/// Inside a function others can reach a loopback address too: something there forwards to it.
+#[test]
+fn inside_a_function_no_address_is_of_this_machine() {
+    let refused = |mut setup: Setup, expected: &str| {
+        let api = Uncalled::new();
+        setup.environment.extend(inside_a_function(&api.address()));
+        let ended = ended(setup.command());
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(last.starts_with(expected), "{last}");
+    };
+    let named = || Setup::new().with("/server/publicUrl", "https://mcp.example.com");
+    let mut open = named();
+    open.arguments.push("--no-auth".to_owned());
+    refused(
+        open,
+        "--no-auth serves loopback addresses only, and none inside a function",
+    );
+    refused(
+        Setup::new(),
+        "to listen on 127.0.0.1:0, where others can reach it",
+    );
+    limited(async {
+        let api = Uncalled::new();
+        let mut setup = named();
+        setup.environment.extend(inside_a_function(&api.address()));
+        let server = setup.start();
+        for (host, status) in [("mcp.example.com", 401), ("localhost", 421)] {
+            let request = server.anonymous().header("host", host);
+            assert_eq!(
+                request.rpc("ping", json!({})).await.status,
+                status,
+                "{host}"
+            );
+        }
+        let page = server.anonymous().header("host", "mcp.example.com");
+        let page = page.header("origin", "http://localhost:6274");
+        assert_eq!(page.rpc("ping", json!({})).await.status, 403);
+    });
+}
+
 #[test]
 fn on_a_loopback_address_a_plain_secret_serves() {
     limited(async {
