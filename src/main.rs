@@ -60,7 +60,8 @@ struct Serve {
 
 #[derive(Args)]
 struct Check {
-    /// As where others can reach the server: on Lambda, or on an address that is not loopback.
+    /// As where others can reach the server. What starts nowhere there is a mistake. What starts as `lambda` and not
+    /// with `serve`, such as a server without a name, is a note: which of them it is for, the configuration does not say.
     #[arg(long)]
     production: bool,
 }
@@ -193,7 +194,7 @@ fn check(config: &Config, process: &Process, reach: Reach) -> Result<(), Failure
     };
     if config.auth.issuers.is_empty() {
         note(if config.roles.header == HeaderMode::Iam {
-            "no issuer is configured: `serve` will not start"
+            "no issuer is configured: `serve` will not start; `lambda` will"
         } else {
             "no issuer is configured: `serve` and `lambda` will not start"
         });
@@ -201,7 +202,7 @@ fn check(config: &Config, process: &Process, reach: Reach) -> Result<(), Failure
     let server = &config.server;
     if reach == Reach::Others && server.public_url.is_none() && server.allowed_hosts.is_empty() {
         note(
-            "neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it",
+            "neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it; `lambda` will",
         );
     }
     // For whom others can reach there are none left.

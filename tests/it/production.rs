@@ -13,6 +13,7 @@ use super::support::{Function, Setup, claims, limited, server::answer, world};
 
 const PLAIN: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 const REFUSED: &str = r#"in production a secret must be in Secrets Manager: {"$secret":"<ARN>"}"#;
+const UNNAMED: &str = "note: neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it; `lambda` will";
 const SECRETS: [&str; 2] = [
     "auth.issuers[0].hs256",
     "auth.issuers[1].introspection.clientSecret",
@@ -321,18 +322,25 @@ fn check_for_production_refuses_what_would_not_start_there() {
     );
     let signed = check(signed);
     assert_eq!(signed.status.code(), Some(0), "{}", signed.stderr);
-    assert!(
-        signed.stderr.contains("`serve` will not start"),
-        "{}",
-        signed.stderr
+    let notes: Vec<&str> = signed.stderr.lines().collect();
+    assert_eq!(
+        notes,
+        [
+            "note: no issuer is configured: `serve` will not start; `lambda` will",
+            UNNAMED
+        ]
     );
 
     let unnamed = check(Setup::new());
     assert_eq!(unnamed.status.code(), Some(0), "{}", unnamed.stderr);
+    assert_eq!(unnamed.stderr.trim_end(), UNNAMED);
+    let mut help = Setup::new();
+    help.arguments = vec!["check".to_owned(), "--help".to_owned()];
+    let help = ended(help.command()).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        unnamed.stderr.contains("server.allowedHosts"),
-        "{}",
-        unnamed.stderr
+        help.contains("What starts as `lambda` and not with `serve`"),
+        "{help}"
     );
     let named = check(Setup::new().with("/server/publicUrl", "https://mcp.example.com"));
     assert_eq!((named.status.code(), &*named.stderr), (Some(0), ""));
