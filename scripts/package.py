@@ -3,8 +3,8 @@
 In: the checked-out tree, the tools of scripts/package.txt, and a compiler that has the architecture's standard library.
 Out, in FOLDER: `lambda/<architecture>/bootstrap.zip`, beside it the `bootstrap` that is in it, and the same program for
 the Dockerfile as `container/<Docker's name of the architecture>/rolecall`. From one tree and one compiler come the same
-bytes, wherever and whenever they are built: zig brings the linker and the C library, the zip's times are fixed, and no
-path of this machine is in the program.
+bytes, wherever and whenever they are built: zig brings the linker and the C library, the zip's times are fixed, no path of
+this machine is in the program, and no variable that could change it reaches the build.
 
 Usage: package.py FOLDER [ARCHITECTURE]. Without one, all that this host can build; its own it must.
 """
@@ -30,6 +30,13 @@ GLIBC = (2, 34)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MODE = 0o100755
 LIMIT_SECONDS = 3600
+# What a build needs to find its tools and its crates, and how many processors it may take. Of all other variables, none
+# reaches it: cargo's profiles and flags, a C compiler's (of ring), and what a crate reads of its own are in the bytes.
+NEEDED = re.compile(
+    r"""PATH | HOME | TMPDIR | LD_LIBRARY_PATH | CARGO_HOME | CARGO_BUILD_JOBS | RUSTUP_\w+
+    | CARGO_HTTP_\w+ | CARGO_NET_\w+ | (HTTPS?|ALL|NO)_PROXY | SSL_CERT_(FILE|DIR)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,11 @@ def places(rustc: str, work: Path) -> dict[str, str]:
     }
 
 
+def surroundings() -> dict[str, str]:
+    """The variables of this process that a build may see."""
+    return {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name)}
+
+
 def build(architecture: Architecture, rustc: str, folder: Path) -> Package:
     """Builds, checks, and only then writes."""
     begun = time.monotonic()
@@ -124,10 +136,10 @@ def build(architecture: Architecture, rustc: str, folder: Path) -> Package:
         old.parent.mkdir(parents=True, exist_ok=True)
         old.unlink(missing_ok=True)
     named = places(rustc, work)
-    environment = os.environ | {
+    environment = surroundings() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RUSTC": rustc,
-        # These flags and no others: those of RUSTFLAGS and of cargo's own files do not count beside them.
+        # These flags and no others: those of cargo's own files do not count beside them.
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(f"--remap-path-prefix={path}={name}" for path, name in named.items()),
         "CARGO_ZIGBUILD_CACHE_DIR": str(work / "zigbuild"),
         "ZIG_GLOBAL_CACHE_DIR": str(work / "zig"),

@@ -2,8 +2,8 @@
 
 In: both packages, as package.py left them in FOLDER. Each zip is read again, and its program is started: the other
 processor's by qemu-user. Faults are planted in copies, and each must be found. Then this host's own package is built a
-second time, from a copy of the tree in another folder, with other folders for cargo and zig, and must be the same, byte
-for byte.
+second time, from a copy of the tree in another folder, with other folders for cargo and zig, among variables that would
+change the program if they reached the build, and must be the same, byte for byte.
 
 Usage: package_check.py FOLDER
 """
@@ -29,6 +29,13 @@ from package import ARCHITECTURES, ROOT, Architecture
 
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 START_SECONDS = 60
+# What others may have set: of cargo, of rustc, of a C compiler, of a crate that reads it with `option_env!`.
+HOSTILE = {
+    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1",
+    "CARGO_PROFILE_RELEASE_STRIP": "none",
+    "RUSTFLAGS": "-C debug-assertions",
+    "CFLAGS": "-O0 -DNDEBUG",
+}
 
 
 def configuration() -> str:
@@ -124,7 +131,7 @@ def check_again(architecture: Architecture, original: Path, folder: Path) -> Non
             (cargo / entry.name).symlink_to(entry)
         subprocess.run(
             [sys.executable, tree / "scripts/package.py", tree / "target", architecture.name],
-            env=os.environ | {"CARGO_HOME": str(cargo)}, check=True, timeout=package.LIMIT_SECONDS,
+            env=os.environ | HOSTILE | {"CARGO_HOME": str(cargo)}, check=True, timeout=package.LIMIT_SECONDS,
         )  # fmt: skip
         again = (tree / "target/lambda" / architecture.name / "bootstrap.zip").read_bytes()
     assert again == original.read_bytes(), f"{architecture.name}: a second build differs from {original}"

@@ -42,14 +42,16 @@ pub enum StartError {
         "no issuer is configured: set auth.issuers (or, on this machine only, start with `serve --no-auth`)"
     )]
     NoIssuer,
-    /// A public address without a name.
+    /// Where others can reach it, without a name.
     #[error(
-        "to listen on {0}, set server.publicUrl or server.allowedHosts to the names that clients use"
+        "to listen on {0}, where others can reach it, set server.publicUrl or server.allowedHosts to the names that clients use"
     )]
     NoHost(SocketAddr),
-    /// Unauthenticated, but not on a loopback address.
-    #[error("--no-auth serves loopback addresses only, and {0} is none")]
-    NotLoopback(SocketAddr),
+    /// Unauthenticated, but where others can reach it.
+    #[error(
+        "--no-auth serves loopback addresses only, and none inside a function: others can reach {0}"
+    )]
+    NotThisMachine(SocketAddr),
     /// The tools do not fit together.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -152,10 +154,12 @@ impl App {
         })
     }
 
-    /// Listens on `address` and serves HTTP until `ended`. `listening` is told the address, whose port may be new.
+    /// Listens on `address`, which `reach` says who can reach, and serves HTTP until `ended`. `listening` is told the
+    /// address, whose port may be new.
     pub async fn serve(
         &self,
         address: SocketAddr,
+        reach: Reach,
         listening: impl FnOnce(SocketAddr),
         ended: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
@@ -165,14 +169,12 @@ impl App {
             return Err(StartError::NoIssuer);
         }
         let server = &self.services.server;
-        let is_loopback = Reach::of(address) == Reach::ThisMachine;
-        if self.services.authenticator.is_none() && !is_loopback {
-            return Err(StartError::NotLoopback(address));
+        if self.services.authenticator.is_none() && reach == Reach::Others {
+            return Err(StartError::NotThisMachine(address));
         }
-        let hosts = if is_loopback {
-            HostPolicy::loopback(server)
-        } else {
-            HostPolicy::configured(server).ok_or(StartError::NoHost(address))?
+        let hosts = match reach {
+            Reach::ThisMachine => HostPolicy::loopback(server),
+            Reach::Others => HostPolicy::configured(server).ok_or(StartError::NoHost(address))?,
         };
         let listener = TcpListener::bind(address)
             .await

@@ -52,14 +52,16 @@ struct Serve {
     /// Where to listen. Port 0 takes any free port.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Let anyone on this machine call, without a token and without AWS. Loopback addresses only.
+    /// Let anyone on this machine call, without a token and without AWS. Loopback addresses only, and never inside a
+    /// Lambda function.
     #[arg(long)]
     no_auth: bool,
 }
 
 #[derive(Args)]
 struct Check {
-    /// As where others can reach the server: on Lambda, or on an address that is not loopback.
+    /// As where others can reach the server. What starts nowhere there is a mistake. What starts as `lambda` and not
+    /// with `serve`, such as a server without a name, is a note: which of them it is for, the configuration does not say.
     #[arg(long)]
     production: bool,
 }
@@ -146,7 +148,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Tools => print(&tool_definitions(&config, &process)),
         Command::Check(_) => check(&config, &process, reach),
         Command::Token(token) => block_on(Threads::One, mint_token(&config, token))?,
-        Command::Serve(serve) => block_on(Threads::Many, serve_http(&config, &process, serve))?,
+        Command::Serve(serve) => {
+            block_on(Threads::Many, serve_http(&config, &process, serve, reach))?
+        }
         Command::Lambda => {
             let function = process.function().map_err(|missing| {
                 Failure::Usage(format!("not inside AWS Lambda: {missing} is not set"))
@@ -188,7 +192,7 @@ fn check(config: &Config, process: &Process, reach: Reach) -> Result<(), Failure
     };
     if config.auth.issuers.is_empty() {
         note(if config.roles.header == HeaderMode::Iam {
-            "no issuer is configured: `serve` will not start"
+            "no issuer is configured: `serve` will not start; `lambda` will"
         } else {
             "no issuer is configured: `serve` and `lambda` will not start"
         });
@@ -196,7 +200,7 @@ fn check(config: &Config, process: &Process, reach: Reach) -> Result<(), Failure
     let server = &config.server;
     if reach == Reach::Others && server.public_url.is_none() && server.allowed_hosts.is_empty() {
         note(
-            "neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it",
+            "neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it; `lambda` will",
         );
     }
     // For whom others can reach there are none left.
@@ -243,7 +247,12 @@ fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> Result<T, Fai
     Ok(done)
 }
 
-async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<(), Failure> {
+async fn serve_http(
+    config: &Config,
+    process: &Process,
+    serve: Serve,
+    reach: Reach,
+) -> Result<(), Failure> {
     telemetry::install(&config.telemetry, Output::Stderr);
     let authentication = if serve.no_auth {
         Authentication::Off
@@ -258,7 +267,8 @@ async fn serve_http(config: &Config, process: &Process, serve: Serve) -> Result<
     }
     let listening =
         |address: SocketAddr| tracing::info!(%address, "listening on http://{address}/mcp");
-    app.serve(serve.listen, listening, terminated()).await?;
+    app.serve(serve.listen, reach, listening, terminated())
+        .await?;
     Ok(())
 }
 

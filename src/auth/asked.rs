@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::{AuthError, Judged, KeyError, token::Fingerprint};
@@ -32,6 +33,12 @@ const MAX_WAITING: usize = 1_024;
 const BUDGET: Duration = Duration::from_secs(4);
 /// How long a refusal is kept, in seconds.
 const REFUSED_FOR: u64 = 30;
+
+/// Whether an issuer says with this status that it cannot take what it was asked about, as malformed or too long: it is
+/// no token of its own. Strangers choose what that is, so it is no word on the issuer. RFC 9110, section 15.5; RFC 6585.
+pub(super) fn is_of_the_token(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 414 | 422 | 431)
+}
 
 /// What an issuer answered.
 pub(super) struct Answer {
@@ -78,13 +85,15 @@ pub(super) struct Asked {
 struct Turns {
     open: Semaphore,
     waiting: Semaphore,
+    budget: Duration,
 }
 
 impl Turns {
-    fn new() -> Arc<Self> {
+    fn new(budget: Duration) -> Arc<Self> {
         Arc::new(Self {
             open: Semaphore::new(MAX_QUESTIONS),
             waiting: Semaphore::new(MAX_WAITING),
+            budget,
         })
     }
 
@@ -93,19 +102,18 @@ impl Turns {
         &self,
         question: impl Future<Output = Result<Answer, KeyError>>,
     ) -> Result<Answer, KeyError> {
-        let unavailable = |reason: &str| KeyError::Unavailable(reason.to_owned());
-        let _waiting = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| unavailable("too many questions are waiting"))?;
-        let answered = tokio::time::timeout(BUDGET, async {
+        let _waiting = self.waiting.try_acquire().map_err(|_| KeyError::Busy)?;
+        let mut late = KeyError::Unavailable("it does not answer in time".to_owned());
+        let answered = tokio::time::timeout(self.budget, async {
+            if self.open.available_permits() == 0 {
+                // What time will be left for the answer is the doing of those before it.
+                late = KeyError::Busy;
+            }
             // It is never closed.
             let _turn = self.open.acquire().await;
             question.await
         });
-        answered
-            .await
-            .unwrap_or_else(|_| Err(unavailable("it does not answer in time")))
+        answered.await.unwrap_or(Err(late))
     }
 }
 
@@ -113,8 +121,8 @@ impl Asked {
     pub(super) fn new() -> Self {
         Self {
             answers: moka::sync::Cache::new(MAX_TOKENS),
-            strangers: Turns::new(),
-            known: Turns::new(),
+            strangers: Turns::new(BUDGET),
+            known: Turns::new(BUDGET),
         }
     }
 
@@ -207,7 +215,21 @@ mod tests {
         }
         // Each question is a task of its own, and those before this one begin before it.
         let one_more = made_up(MAX_WAITING).await;
-        let refused = one_more.unwrap_err().to_string();
-        assert!(refused.contains("too many questions"), "{refused}");
+        assert_eq!(
+            one_more.unwrap_err(),
+            AuthError::Unavailable(KeyError::Busy)
+        );
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_turn_in_vain_does_not_say_that_the_issuer_is_down() {
+        let turns = &Turns::new(Duration::from_millis(20));
+        let ask = |_| turns.ask(std::future::pending());
+        let answers = futures_util::future::join_all((0..=MAX_QUESTIONS).map(ask)).await;
+        let busy = |answer: &&Result<Answer, KeyError>| matches!(answer, Err(KeyError::Busy));
+        let down =
+            |answer: &&Result<Answer, KeyError>| matches!(answer, Err(KeyError::Unavailable(_)));
+        assert_eq!(answers.iter().filter(busy).count(), 1);
+        assert_eq!(answers.iter().filter(down).count(), MAX_QUESTIONS);
     }
 }

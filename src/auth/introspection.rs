@@ -13,7 +13,7 @@ use url::form_urlencoded;
 use super::{
     AuthError, BearerToken, Judged, KeyError, LoadSecret, Principal, Proof, Rejection, Rules,
     VerifiedClaims,
-    asked::{Answer, Asked},
+    asked::{Answer, Asked, is_of_the_token},
     secret::KeptSecret,
     token::Fingerprint,
 };
@@ -85,10 +85,13 @@ impl Introspection {
                     .fetch(fetch)
                     .await
                     .map_err(|error| KeyError::of_egress(&error))?;
+                if is_of_the_token(answer.status) {
+                    return Ok(Answer::refused(Rejection::Refused, now));
+                }
                 match answer.status.as_u16() {
                     200 => verdict(&answer.body, fingerprint, &rules, serves, now),
-                    // Section 2.3: of our own credentials, never of the token.
-                    status @ (400 | 401 | 403) => Err(KeyError::Unusable(format!(
+                    // Section 2.3: of our own credentials.
+                    status @ (401 | 403) => Err(KeyError::Unusable(format!(
                         "the introspection endpoint refuses this server: status {status}"
                     ))),
                     status => Err(KeyError::Unavailable(format!(

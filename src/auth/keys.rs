@@ -28,6 +28,9 @@ pub enum KeyError {
     /// Its source does not answer: the next call may succeed.
     #[error("the issuer's keys cannot be read now: {0}")]
     Unavailable(String),
+    /// Its source was not asked, or not in time: others ask too much of it, with tokens that anybody can make up.
+    #[error("the issuer cannot be asked now: too many questions are waiting")]
+    Busy,
     /// Its source answers with something that is no key. The configuration or the source must be mended.
     #[error("the issuer's keys cannot be used: {0}")]
     Unusable(String),

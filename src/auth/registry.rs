@@ -15,7 +15,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     AuthError, BearerToken, GivenCredentials, Judged, KeyError, Principal, Proof, Rejection,
     RoleError, UnverifiedClaims, VerifiedClaims,
-    asked::{Answer, Asked},
+    asked::{Answer, Asked, is_of_the_token},
     token::Fingerprint,
 };
 use crate::{
@@ -84,10 +84,12 @@ impl Registry {
                     .fetch(fetch)
                     .await
                     .map_err(|error| KeyError::of_egress(&error))?;
+                if is_of_the_token(answer.status) {
+                    return Ok(Answer::refused(Rejection::Refused, now));
+                }
                 match answer.status.as_u16() {
                     200 => said.judged(&issuer, &fingerprint, &answer.body, now),
-                    // 400 and 431: what cannot be read, or is too long for it, is no token of its own. RFC 6585, section 5.
-                    400 | 401 | 431 => Ok(Answer::refused(Rejection::Refused, now)),
+                    401 => Ok(Answer::refused(Rejection::Refused, now)),
                     403 => Ok(Answer::refused(
                         AuthError::RoleNotAllowed(RoleError::Registry),
                         now,

@@ -136,13 +136,14 @@ impl PublicUrl {
         if path.split('/').any(|part| part == ".well-known") {
             return Err("no part of its path may be `.well-known`");
         }
+        // As a request names it, or no request would be for it.
         let host = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
+            Some(port) => Host::parse(&format!("{host}:{port}"))?,
+            None => Host::parse(host)?,
         };
         Ok(Self {
             text: canonical.to_owned(),
-            host: Host(host),
+            host,
             path: path.to_owned(),
         })
     }
@@ -205,7 +206,7 @@ impl Host {
         let ported = port.is_none_or(|port| {
             !port.is_empty()
                 && port.bytes().all(|byte| byte.is_ascii_digit())
-                && port.parse::<u16>().is_ok()
+                && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         if named && ported {
             Ok(Self(lower))
@@ -338,6 +339,8 @@ mod tests {
             (local.host().as_str(), local.path()),
             ("127.0.0.1:8080", "")
         );
+        let address = PublicUrl::parse("https://[2001:db8::1]:8443").unwrap();
+        assert_eq!(address.host().as_str(), "[2001:db8::1]:8443");
         for bad in [
             "mcp.example.com",
             "http://mcp.example.com",
@@ -354,6 +357,13 @@ mod tests {
             "https://mcp.example.com/tools/mcp/",
             "https://mcp.example.com/.well-known/oauth-protected-resource",
             "ftp://mcp.example.com",
+            "https://mcp.example.com.",
+            "https://mcp.example.com./a",
+            "https://h!x.example",
+            "https://a,b.example",
+            "https://mcp..example.com",
+            "https://mcp.example.com:0",
+            "http://127.0.0.1:0",
             "",
         ] {
             assert!(PublicUrl::parse(bad).is_err(), "{bad}");
@@ -380,6 +390,7 @@ mod tests {
             "",
             "a b",
             "h:99999",
+            "h:0",
             "h:",
             "[",
             "[::1",

@@ -13,7 +13,8 @@ pub(super) struct AccessLine {
     http: Option<HttpLine>,
     started: Instant,
     status: Option<StatusCode>,
-    answered: bool,
+    /// How the log calls a request that ends now; `None` once all of its answer is there.
+    unfinished: Option<&'static str>,
 }
 
 /// What only HTTP has.
@@ -29,30 +30,38 @@ pub(super) struct HttpLine {
 impl AccessLine {
     /// The line of a request that begins now.
     pub(super) fn new(id: Arc<str>, trail: Arc<Trail>, http: Option<HttpLine>) -> Self {
+        let given_up = http.as_ref().map_or("client_gone", |http| http.given_up);
         Self {
             id,
             trail,
             http,
             started: Instant::now(),
             status: None,
-            answered: false,
+            unfinished: Some(given_up),
         }
     }
 
     /// Notes that there is an answer.
     pub(super) fn answered(&mut self, status: Option<StatusCode>) {
         self.status = status;
-        self.answered = true;
+        self.unfinished = None;
+    }
+
+    /// Notes that an answer begins, which breaks off unless its end is noted.
+    pub(super) fn begun(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.unfinished = Some("broken_off");
+    }
+
+    /// Notes the end of an answer that had begun.
+    pub(super) fn ended(&mut self) {
+        self.unfinished = None;
     }
 }
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
-        let given_up = self
-            .http
-            .as_ref()
-            .map_or("client_gone", |http| http.given_up);
         tracing::info!(
             request_id = %self.id,
             http_method = self.http.as_ref().map(|http| http.method),
@@ -64,7 +73,7 @@ impl Drop for AccessLine {
             tool = self.trail.tool(),
             role_session = self.trail.role_session(),
             reason = self.trail.reason(),
-            outcome = if self.answered { self.trail.outcome() } else { Some(given_up) },
+            outcome = self.unfinished.or_else(|| self.trail.outcome()),
             "request"
         );
     }

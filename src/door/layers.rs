@@ -56,13 +56,14 @@ pub(super) async fn log(
     };
     let mut line = AccessLine::new(Arc::clone(&id.0), trail, Some(http));
     let mut response = next.run(request).await;
-    line.answered(Some(response.status()));
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
     }
     if response.extensions().get::<Streamed>().is_some() {
-        response.map(|body| Body::new(Held::new(body, line)))
+        line.begun(response.status());
+        response.map(|body| Body::new(Held::new(body, line, AccessLine::ended)))
     } else {
+        line.answered(Some(response.status()));
         response
     }
 }

@@ -16,7 +16,7 @@ use super::{
     layers::{Deadline, RequestId, Streamed},
 };
 use crate::{
-    auth::{AuthError, SignedRequest},
+    auth::{AuthError, KeyError, SignedRequest},
     context::RuntimeContext,
     mcp::{Delivery, Reply, Wire},
     telemetry::{Metric, Trail},
@@ -140,19 +140,29 @@ async fn context(
             Ok(Arc::new(RuntimeContext::of_caller(caller, id, trail)))
         }
         Err(reason) => {
-            match &reason {
-                // How every client begins that does not have a token yet.
-                AuthError::MissingToken => {}
-                AuthError::Unavailable(_) => {
-                    tracing::error!(request_id = %id, %reason, "tokens cannot be verified");
-                    services.metrics.emit(&[Metric::AuthUnavailable], &id);
-                }
-                _ => services.metrics.emit(&[Metric::AuthFailures], &id),
+            if let AuthError::Unavailable(_) = reason {
+                tracing::error!(request_id = %id, %reason, "tokens cannot be verified");
+            }
+            if let Some(counted) = counted(&reason) {
+                services.metrics.emit(&[counted], &id);
             }
             trail.note_reason(&reason.to_string());
             trail.note_outcome("refused");
             Err(error::unauthorized(&reason, services))
         }
+    }
+}
+
+/// What a refusal is counted as. One alarm says that strangers try, another that nobody can call.
+fn counted(reason: &AuthError) -> Option<Metric> {
+    match reason {
+        // How every client begins that does not have a token yet.
+        AuthError::MissingToken => None,
+        AuthError::Unavailable(KeyError::Unavailable(_) | KeyError::Unusable(_)) => {
+            Some(Metric::AuthUnavailable)
+        }
+        // Among them `KeyError::Busy`, which strangers alone can bring about: it is no word on the issuer.
+        _ => Some(Metric::AuthFailures),
     }
 }
 
@@ -234,5 +244,31 @@ impl Accepted {
             ));
         }
         Ok(Self { events })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Rejection;
+
+    #[test]
+    fn what_strangers_alone_can_bring_about_does_not_count_as_an_outage() {
+        let down = || "down".to_owned();
+        for (reason, expected) in [
+            (AuthError::MissingToken, None),
+            (Rejection::Refused.into(), Some(Metric::AuthFailures)),
+            (KeyError::Busy.into(), Some(Metric::AuthFailures)),
+            (
+                KeyError::Unavailable(down()).into(),
+                Some(Metric::AuthUnavailable),
+            ),
+            (
+                KeyError::Unusable(down()).into(),
+                Some(Metric::AuthUnavailable),
+            ),
+        ] {
+            assert_eq!(counted(&reason), expected, "{reason}");
+        }
     }
 }

@@ -5,10 +5,16 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, header},
+};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::config::{Host, Origin, ServerSection};
+
+/// How long the list may be of headers that a page wants to send. API Gateway takes 16 KB of what comes before a stream.
+const MAX_ASKED_BYTES: usize = 2_048;
 
 /// Which `Host` a request may name.
 #[derive(Debug, Clone)]
@@ -101,6 +107,8 @@ impl OriginPolicy {
     }
 
     /// The answers to preflight requests, and the headers that let a page read ours.
+    ///
+    /// What a preflight asks for goes back as it came: see [`bound_preflight`].
     pub(super) fn cors(self: &std::sync::Arc<Self>) -> CorsLayer {
         let policy = std::sync::Arc::clone(self);
         CorsLayer::new()
@@ -120,6 +128,27 @@ impl OriginPolicy {
             ])
             .max_age(Duration::from_hours(2))
     }
+}
+
+/// Takes from a request what no browser asks for: its answer, which names the same headers, must fit in what front doors
+/// carry, and hold nothing but names.
+pub(super) async fn bound_preflight(mut request: Request) -> Request {
+    let name = header::ACCESS_CONTROL_REQUEST_HEADERS;
+    let mut asked = request.headers().get_all(&name).iter();
+    if !asked.all(|value| is_list_of_names(value.as_bytes())) {
+        request.headers_mut().remove(name);
+    }
+    request
+}
+
+/// Whether this is a list of header names, and not a long one. RFC 9110, sections 5.6.1 and 5.6.2.
+fn is_list_of_names(value: &[u8]) -> bool {
+    let of_a_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    value.len() <= MAX_ASKED_BYTES
+        && value.split(|byte| *byte == b',').all(|name| {
+            let name = name.trim_ascii();
+            name.iter().all(|byte| of_a_token(*byte))
+        })
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub async fn serve(
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(header::CONNECTION, close);
                     }
-                    response.map(|body| Held::new(body, pending))
+                    response.map(|body| Held::new(body, pending, |_| {}))
                 })
             }
         });

@@ -21,7 +21,7 @@ pub enum Metric {
     RoleAssumptionFailure,
     /// How long STS took, in milliseconds.
     RoleAssumptionLatency(Duration),
-    /// A request was refused for its token, or for the role it asked for.
+    /// A request was refused for its token, for the role it asked for, or because too many tokens waited to be judged.
     AuthFailures,
     /// A token could not be judged: a secret, an issuer's keys or its verdict could not be had.
     AuthUnavailable,

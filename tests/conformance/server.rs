@@ -12,7 +12,7 @@ use std::{
 
 use rolecall::{
     app::{App, Authentication},
-    config::{Config, Process},
+    config::{Config, Process, Reach},
     tools::{Progress, Tool},
 };
 use serde_json::{Value, json, value::to_raw_value};
@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let _ = tokio::io::stdin().read_to_end(&mut rest).await;
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    app.serve(address, listening, ended).await?;
+    app.serve(address, Reach::of(address), listening, ended)
+        .await?;
     Ok(())
 }
 

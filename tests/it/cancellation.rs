@@ -96,6 +96,62 @@ fn an_id_that_means_two_calls_cancels_neither() {
 }
 
 #[test]
+fn a_stream_that_its_client_does_not_read_to_the_end_is_logged_as_broken_off() {
+    limited(async {
+        let (faults, server) = hanging().await;
+        faults.heal();
+        let page = |more: bool| {
+            let contents = "<Contents><Key>k</Key><Size>1</Size></Contents>";
+            let more = format!(
+                "<IsTruncated>{more}</IsTruncated><NextContinuationToken>n</NextContinuationToken>"
+            );
+            let xml = format!("<ListBucketResult>{more}{contents}</ListBucketResult>");
+            Fault::Answer(200, "application/xml", xml)
+        };
+        let call = async |id: u32| {
+            let arguments = json!({ "bucket": world().person("alice").bucket, "max_keys": 5 });
+            let params = json!({ "name": "bucket_objects_list", "arguments": arguments,
+                                 "_meta": { "progressToken": "p" } });
+            let call =
+                json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+            let alice = server.user("alice");
+            let request = alice
+                .header("accept", "application/json, text/event-stream")
+                .request(reqwest::Method::POST)
+                .header("content-type", "application/json")
+                .body(call.to_string());
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers()["content-type"], "text/event-stream");
+            answer
+        };
+        faults.inject("continuation-token", page(false), 1);
+        faults.inject("list-type=2", page(true), 1);
+        let whole = call(1).await.text().await.unwrap();
+        assert!(whole.contains(r#""count":2"#), "{whole}");
+        faults.inject("continuation-token", Fault::Hang, u32::MAX);
+        faults.inject("list-type=2", page(true), 1);
+        let mut part = call(2).await;
+        assert!(part.chunk().await.unwrap().is_some());
+        drop(part);
+        let outcomes = loop {
+            let lines = server.output.lines();
+            let of_listings = lines.iter().filter(|line| {
+                line["message"] == "request" && line["tool"] == "bucket_objects_list"
+            });
+            let outcomes: Vec<_> = of_listings
+                .map(|line| (line["status"].clone(), line["outcome"].clone()))
+                .collect();
+            if outcomes.len() == 2 {
+                break outcomes;
+            }
+            tokio::task::yield_now().await;
+        };
+        let expected = [(json!(200), json!(null)), (json!(200), json!("broken_off"))];
+        assert_eq!(outcomes, expected);
+    });
+}
+
+#[test]
 fn a_client_that_goes_away_ends_its_call() {
     limited(async {
         let (faults, server) = hanging().await;

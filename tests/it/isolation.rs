@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use rolecall::{
     app::{App, Authentication},
-    config::{Config, Process},
+    config::{Config, Process, Reach},
     context::{self, RuntimeContext},
     tools::{Tool, ToolError},
 };
@@ -218,6 +218,7 @@ fn a_task_that_a_tool_spawns_has_its_caller_s_identity_or_none() {
             let ended = async { drop(ended.await) };
             app.serve(
                 "127.0.0.1:0".parse().unwrap(),
+                Reach::ThisMachine,
                 |address| listening.send(address).unwrap(),
                 ended,
             )

@@ -604,6 +604,49 @@ fn what_an_authorization_server_does_not_say_is_not_assumed() {
 }
 
 #[test]
+fn what_an_issuer_cannot_take_is_a_refused_token_and_no_outage() {
+    limited(async {
+        let (issuer, faults) = Issuer::behind_faults().await;
+        let registry = json!({ "issuer": issuer.url, "registry": issuer.url });
+        for (judge, asked) in [
+            (introspecting(&issuer), "POST /introspect"),
+            (registry, "GET /api/auth/get_credentials"),
+        ] {
+            let setup = || setup(judge.clone()).with("/telemetry/metrics", "emf");
+            let server = setup().start();
+            for status in [400, 413, 414, 422, 431] {
+                faults.inject(asked, Fault::Answer(status, "text/html", String::new()), 1);
+                let token = format!("made-up-{status}");
+                let refused = server.with_token(token).post(PING).await;
+                assert_eq!(refused.status, 401, "{asked}: {status}");
+            }
+            let log = server.terminate();
+            assert_eq!(log.matches(r#""AuthFailures":1.0"#).count(), 5, "{log}");
+            assert!(!log.contains("AuthUnavailable"), "{log}");
+        }
+        // Of our own credentials there.
+        let server = setup(introspecting(&issuer))
+            .with("/telemetry/metrics", "emf")
+            .start();
+        for status in [401, 403] {
+            faults.inject(
+                "POST /introspect",
+                Fault::Answer(status, "text/html", String::new()),
+                1,
+            );
+            let token = format!("made-up-{status}");
+            assert_eq!(
+                server.with_token(token).post(PING).await.status,
+                503,
+                "{status}"
+            );
+        }
+        let log = server.terminate();
+        assert_eq!(log.matches(r#""AuthUnavailable":1.0"#).count(), 2, "{log}");
+    });
+}
+
+#[test]
 fn a_revoked_token_is_refused_when_the_answer_no_longer_serves() {
     limited(async {
         let issuer = Issuer::start().await;

@@ -13,6 +13,7 @@ use super::support::{Function, Setup, claims, limited, server::answer, world};
 
 const PLAIN: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 const REFUSED: &str = r#"in production a secret must be in Secrets Manager: {"$secret":"<ARN>"}"#;
+const UNNAMED: &str = "note: neither server.publicUrl nor server.allowedHosts is set: `serve` will not start where others can reach it; `lambda` will";
 const SECRETS: [&str; 2] = [
     "auth.issuers[0].hs256",
     "auth.issuers[1].introspection.clientSecret",
@@ -194,6 +195,47 @@ fn without_authentication_too_a_plain_secret_is_refused_where_others_can_reach_i
     assert_refused(&["serve", "--no-auth", "--listen", "0.0.0.0:0"], false);
 }
 
+/// Inside a function others can reach a loopback address too: something there forwards to it.
+#[test]
+fn inside_a_function_no_address_is_of_this_machine() {
+    let refused = |mut setup: Setup, expected: &str| {
+        let api = Uncalled::new();
+        setup.environment.extend(inside_a_function(&api.address()));
+        let ended = ended(setup.command());
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(last.starts_with(expected), "{last}");
+    };
+    let named = || Setup::new().with("/server/publicUrl", "https://mcp.example.com");
+    let mut open = named();
+    open.arguments.push("--no-auth".to_owned());
+    refused(
+        open,
+        "--no-auth serves loopback addresses only, and none inside a function",
+    );
+    refused(
+        Setup::new(),
+        "to listen on 127.0.0.1:0, where others can reach it",
+    );
+    limited(async {
+        let api = Uncalled::new();
+        let mut setup = named();
+        setup.environment.extend(inside_a_function(&api.address()));
+        let server = setup.start();
+        for (host, status) in [("mcp.example.com", 401), ("localhost", 421)] {
+            let request = server.anonymous().header("host", host);
+            assert_eq!(
+                request.rpc("ping", json!({})).await.status,
+                status,
+                "{host}"
+            );
+        }
+        let page = server.anonymous().header("host", "mcp.example.com");
+        let page = page.header("origin", "http://localhost:6274");
+        assert_eq!(page.rpc("ping", json!({})).await.status, 403);
+    });
+}
+
 #[test]
 fn on_a_loopback_address_a_plain_secret_serves() {
     limited(async {
@@ -280,18 +322,25 @@ fn check_for_production_refuses_what_would_not_start_there() {
     );
     let signed = check(signed);
     assert_eq!(signed.status.code(), Some(0), "{}", signed.stderr);
-    assert!(
-        signed.stderr.contains("`serve` will not start"),
-        "{}",
-        signed.stderr
+    let notes: Vec<&str> = signed.stderr.lines().collect();
+    assert_eq!(
+        notes,
+        [
+            "note: no issuer is configured: `serve` will not start; `lambda` will",
+            UNNAMED
+        ]
     );
 
     let unnamed = check(Setup::new());
     assert_eq!(unnamed.status.code(), Some(0), "{}", unnamed.stderr);
+    assert_eq!(unnamed.stderr.trim_end(), UNNAMED);
+    let mut help = Setup::new();
+    help.arguments = vec!["check".to_owned(), "--help".to_owned()];
+    let help = ended(help.command()).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        unnamed.stderr.contains("server.allowedHosts"),
-        "{}",
-        unnamed.stderr
+        help.contains("What starts as `lambda` and not with `serve`"),
+        "{help}"
     );
     let named = check(Setup::new().with("/server/publicUrl", "https://mcp.example.com"));
     assert_eq!((named.status.code(), &*named.stderr), (Some(0), ""));

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use rolecall::{
     app::{App, Authentication},
-    config::{Config, Process},
+    config::{Config, Process, Reach},
     context::RuntimeContext,
     tools::{Tool, ToolError},
 };
@@ -279,7 +279,8 @@ fn hole_identity_in_the_environment_of_the_process() {
         tokio::spawn(async move {
             let listen = "127.0.0.1:0".parse().unwrap();
             let told = |address| listening.send(address).unwrap();
-            app.serve(listen, told, std::future::pending()).await
+            let reach = Reach::of(listen);
+            app.serve(listen, reach, told, std::future::pending()).await
         });
         let url = format!("http://{}/mcp", address.await.unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
