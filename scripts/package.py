@@ -34,7 +34,7 @@ LIMIT_SECONDS = 3600
 # reaches it: cargo's profiles and flags, a C compiler's (of ring), and what a crate reads of its own are in the bytes.
 NEEDED = re.compile(
     r"""PATH | HOME | TMPDIR | LD_LIBRARY_PATH | CARGO_HOME | CARGO_BUILD_JOBS | RUSTUP_\w+
-    | CARGO_HTTP_\w+ | CARGO_NET_\w+ | (HTTPS?|ALL|NO)_PROXY | SSL_CERT_(FILE|DIR)""",
+    | CARGO_(HTTP|NET|REGISTRY|REGISTRIES)_\w+ | (HTTPS?|ALL|NO)_PROXY | SSL_CERT_(FILE|DIR)""",
     re.IGNORECASE | re.VERBOSE,
 )
 
