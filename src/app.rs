@@ -190,8 +190,13 @@ impl App {
         Ok(())
     }
 
-    /// Answers a function's events until there are no more.
-    pub async fn serve_lambda(&self, mode: InvokeMode, function: &Lambda) -> NoMoreEvents {
+    /// Answers a function's events until it is told to `stop`, or there are no more.
+    pub async fn serve_lambda(
+        &self,
+        mode: InvokeMode,
+        function: &Lambda,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), NoMoreEvents> {
         let hosts = HostPolicy::front_door(&self.services.server);
         let transport = Transport::Lambda(mode);
         let router: Router = door::router(Arc::clone(&self.services), transport, hosts);
@@ -202,7 +207,7 @@ impl App {
             .as_ref()
             .map(|url| url.path().to_owned())
             .unwrap_or_default();
-        door::serve_lambda(router, base, self.services.clock, mode, function).await
+        door::serve_lambda(router, base, self.services.clock, mode, function, stop).await
     }
 
     /// Serves standard input and output until the input ends.

@@ -158,13 +158,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
             telemetry::install(&config.telemetry, Output::Stdout);
             let app = App::new(&config, &process, Authentication::Required)?;
             block_on(Threads::of_function(&process), async {
-                tokio::select! {
-                    ended = app.serve_lambda(process.invoke_mode, function) => {
-                        Err(Failure::Other(ended.to_string()))
-                    }
-                    // Lambda ends an instance between events: there is nothing to finish.
-                    () = terminated() => Ok(()),
-                }
+                app.serve_lambda(process.invoke_mode, function, terminated())
+                    .await
+                    .map_err(|error| Failure::Other(error.to_string()))
             })?
         }
         Command::Stdio => {
@@ -226,7 +222,7 @@ impl Threads {
     /// A Lambda Managed Instance is given many requests at once, and the processors for them.
     fn of_function(process: &Process) -> Self {
         match &process.lambda {
-            Some(lambda) if lambda.max_concurrency > 1 => Self::Many,
+            Some(lambda) if lambda.max_concurrency.get() > 1 => Self::Many,
             _ => Self::One,
         }
     }

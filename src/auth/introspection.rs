@@ -85,13 +85,13 @@ impl Introspection {
                     .fetch(fetch)
                     .await
                     .map_err(|error| KeyError::of_egress(&error))?;
-                if is_of_the_token(answer.status) {
+                if is_of_the_token(answer.status) && !is_of_the_client(&answer.body) {
                     return Ok(Answer::refused(Rejection::Refused, now));
                 }
                 match answer.status.as_u16() {
                     200 => verdict(&answer.body, fingerprint, &rules, serves, now),
                     // Section 2.3: of our own credentials.
-                    status @ (401 | 403) => Err(KeyError::Unusable(format!(
+                    status @ (400 | 401 | 403) => Err(KeyError::Unusable(format!(
                         "the introspection endpoint refuses this server: status {status}"
                     ))),
                     status => Err(KeyError::Unavailable(format!(
@@ -106,6 +106,16 @@ impl Introspection {
     pub(super) fn is_missing(&self) -> bool {
         self.client_secret.is_missing()
     }
+}
+
+/// Whether a server's error is about who asks, and not about the token. RFC 6749, section 5.2: it may say so with a 400.
+fn is_of_the_client(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct ErrorResponse {
+        error: String,
+    }
+    json::read::<ErrorResponse>(body)
+        .is_ok_and(|body| matches!(&*body.error, "invalid_client" | "unauthorized_client"))
 }
 
 fn verdict(

@@ -2,12 +2,15 @@
 //!
 //! In come environment variables; out go values, and what is wrong with them. Nothing is written.
 
+use std::num::NonZeroU16;
+
 use http::Uri;
 
 use super::read::Mistakes;
 
 const INVOKE_MODE: &str = "ROLECALL_INVOKE_MODE";
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+const MAX_CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
 const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 /// The environment of this process, as far as Rolecall reads it. The AWS SDK reads its own `AWS_*` variables.
@@ -51,24 +54,27 @@ pub struct Lambda {
     /// `AWS_LAMBDA_FUNCTION_NAME`.
     pub function_name: String,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many events come at once. More than 1 on Lambda Managed Instances only.
-    pub max_concurrency: u32,
+    pub max_concurrency: NonZeroU16,
 }
 
 impl Process {
     /// Reads the environment.
     pub fn from_env() -> Self {
         let mut mistakes = Mistakes::default();
-        let lambda = variable(RUNTIME_API).map(|address| Lambda {
+        let lambda = given(RUNTIME_API).map(|address| Lambda {
             runtime_api: runtime_api(&address).unwrap_or_else(|| {
                 mistakes.add(RUNTIME_API, "expected HOST:PORT");
                 Uri::default()
             }),
             function_name: variable(FUNCTION_NAME).unwrap_or_default(),
-            max_concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY")
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(1),
+            max_concurrency: given(MAX_CONCURRENCY).map_or(NonZeroU16::MIN, |number| {
+                number.parse().unwrap_or_else(|_| {
+                    mistakes.add(MAX_CONCURRENCY, "expected a whole number from 1 to 65535");
+                    NonZeroU16::MIN
+                })
+            }),
         });
-        let invoke_mode = match variable(INVOKE_MODE).filter(|word| !word.is_empty()) {
+        let invoke_mode = match given(INVOKE_MODE) {
             None => InvokeMode::default(),
             Some(word) => InvokeMode::read(&word).unwrap_or_else(|| {
                 mistakes.add(INVOKE_MODE, "expected BUFFERED or RESPONSE_STREAM");
@@ -102,8 +108,15 @@ fn runtime_api(address: &str) -> Option<Uri> {
         None => format!("http://{address}"),
     };
     let url: Uri = url.parse().ok()?;
-    let is_one = url.scheme_str() == Some("http") && url.port().is_some() && url.query().is_none();
-    is_one.then_some(url)
+    let has_host = url.host().is_some_and(|host| !host.is_empty());
+    let has_port = url.port_u16().is_some_and(|port| port > 0);
+    let has_more = address.contains(['@', '?', '#']);
+    (url.scheme_str() == Some("http") && has_host && has_port && !has_more).then_some(url)
+}
+
+/// The value of a variable that is not empty.
+fn given(name: &str) -> Option<String> {
+    variable(name).filter(|value| !value.is_empty())
 }
 
 /// The value of a variable: `None` if unset or not UTF-8.
@@ -134,6 +147,11 @@ mod tests {
             ("127.0.0.1:99999", None),
             ("https://127.0.0.1:9001", None),
             ("127.0.0.1:9001/?a", None),
+            ("127.0.0.1:9001/#a", None),
+            ("a@127.0.0.1:9001", None),
+            ("127.0.0.1:0", None),
+            ("127.0.0.1", None),
+            (":9001", None),
         ] {
             let read = runtime_api(address).map(|url| url.to_string());
             assert_eq!(read.as_deref(), expected, "{address}");

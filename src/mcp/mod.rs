@@ -22,7 +22,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
 pub use envelope::{LEGACY_VERSIONS, MODERN_VERSION, Wire};
 pub use error::RpcError;
@@ -141,17 +144,29 @@ impl Edge {
             Err(_) => true,
         });
         let share = delivery.max_bytes.min(MAX_BATCH_BYTES) / asked.count().max(1);
+        let turns = Semaphore::new(BATCH_AT_ONCE);
         let answers = messages.into_iter().map(|message| async {
             let answer = match message {
-                Ok(message) => self.respond(context, message, Progress::ignored()).await,
+                Ok(message) => {
+                    // A notification waits for nobody: it may cancel what runs.
+                    let is_request = matches!(message.kind, Kind::Request { .. });
+                    let _turn = if is_request {
+                        turns.acquire().await.ok()
+                    } else {
+                        None
+                    };
+                    self.respond(context, message, Progress::ignored()).await
+                }
                 Err(refusal) => Some(Body::refused(&refusal)),
             };
             // As it comes: all that do not fit, at once, would be more than an instance holds.
             answer.map(|answer| answer.fitted(share, delivery.escaped))
         });
-        // In order.
-        let answers = futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE);
-        let answers: Vec<Body> = answers.filter_map(std::future::ready).collect().await;
+        let answers: Vec<Body> = futures_util::future::join_all(answers)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         if answers.is_empty() {
             Reply::Accepted
         } else {

@@ -77,6 +77,25 @@ fn a_notification_ends_its_sender_s_call_and_nobody_else_s() {
 }
 
 #[test]
+fn in_a_batch_notifications_wait_for_no_call() {
+    limited(async {
+        let (_faults, server) = hanging().await;
+        // As many as run at once: what comes after them would wait for their end, which they are told of.
+        let messages = (1..=4).map(listing).chain((1..=4).map(cancelling));
+        let messages: Vec<_> = messages.collect();
+        let batch = format!("[{}]", messages.join(","));
+        let answer = server.user("alice").post(batch).await;
+        let answers = answer.json();
+        let codes: Vec<_> = answers.as_array().unwrap().iter().collect();
+        assert_eq!(codes.len(), 4);
+        assert!(
+            codes.iter().all(|one| one["error"]["code"] == -32800),
+            "{answers}"
+        );
+    });
+}
+
+#[test]
 fn an_id_that_means_two_calls_cancels_neither() {
     limited(async {
         let (faults, server) = hanging().await;

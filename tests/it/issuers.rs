@@ -628,21 +628,20 @@ fn what_an_issuer_cannot_take_is_a_refused_token_and_no_outage() {
         let server = setup(introspecting(&issuer))
             .with("/telemetry/metrics", "emf")
             .start();
-        for status in [401, 403] {
-            faults.inject(
-                "POST /introspect",
-                Fault::Answer(status, "text/html", String::new()),
-                1,
-            );
-            let token = format!("made-up-{status}");
-            assert_eq!(
-                server.with_token(token).post(PING).await.status,
-                503,
-                "{status}"
-            );
+        let of_the_client = |error: &str| json!({ "error": error }).to_string();
+        for (status, body) in [
+            (401, String::new()),
+            (403, String::new()),
+            (400, of_the_client("invalid_client")),
+            (400, of_the_client("unauthorized_client")),
+        ] {
+            let fault = Fault::Answer(status, "application/json", body.clone());
+            faults.inject("POST /introspect", fault, 1);
+            let answer = server.with_token("made-up").post(PING).await;
+            assert_eq!(answer.status, 503, "{status} {body}");
         }
         let log = server.terminate();
-        assert_eq!(log.matches(r#""AuthUnavailable":1.0"#).count(), 2, "{log}");
+        assert_eq!(log.matches(r#""AuthUnavailable":1.0"#).count(), 4, "{log}");
     });
 }
 

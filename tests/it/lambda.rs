@@ -431,6 +431,31 @@ fn sigterm_ends_the_process() {
 }
 
 #[test]
+fn what_is_being_answered_when_the_process_is_told_to_end_is_finished() {
+    each_mode(async |mode| {
+        let (gate, open) = watch::channel(false);
+        let setup = Setup::new().endpoint(&limits::held_aws(open).await);
+        let function = mode.start(setup).await;
+        let door = mode.doors()[0];
+        let call = Request::legacy("whoami", &json!({})).bearer(&token("alice"));
+        let event = door.event(&call);
+        let call = function.invoke(&event);
+        let output = function.output.clone();
+        let end = async {
+            while function.most_at_once() < 1 {
+                tokio::task::yield_now().await;
+            }
+            function.tell_to_end();
+            gate.send_replace(true);
+        };
+        let (invocation, ()) = tokio::join!(call, end);
+        assert_eq!(answered(door, &invocation).content()["subject"], "alice");
+        let (status, _) = function.ended().await;
+        assert!(status.success(), "{status:?}: {}", output.text());
+    });
+}
+
+#[test]
 fn the_log_names_the_request_and_holds_no_token() {
     each_mode(async |mode| {
         let function = mode.start(Setup::new()).await;

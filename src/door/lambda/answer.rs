@@ -15,15 +15,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     event::FrontDoor,
     response::{self, LambdaResponse},
-    runtime_api::{Invocation, RuntimeApi, chain},
+    runtime_api::{ApiError, Invocation, RuntimeApi},
 };
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) const ERROR_TYPE: HeaderName =
     HeaderName::from_static("lambda-runtime-function-error-type");
@@ -42,38 +40,34 @@ pub(super) enum Answer {
 /// A connection that fails is of this event alone: Lambda is told that it has no answer. If more is wrong, the next request
 /// for an event says so.
 pub(super) async fn send(
-    api: &RuntimeApi,
+    api: &mut RuntimeApi,
     invocation: &Invocation,
     answer: Answer,
     until: Instant,
 ) {
-    let request_id = invocation.id.as_str();
     let request = api.outcome(invocation, "response");
     let request = match answer {
         Answer::Whole(response) => whole(request, &response),
         Answer::Streamed(front_door, response) => {
-            streamed(request, front_door, response, request_id)
+            streamed(request, front_door, response, &invocation.id)
         }
     };
-    let reason = match request {
-        Ok(request) => match timeout_at(until, api.call(request)).await {
-            Ok(Ok(taken)) if taken.status().is_success() => return,
-            Ok(Ok(refused)) => format!("Lambda answered {}", refused.status()),
-            Ok(Err(error)) => chain(&error),
-            // Nobody waits for this event any more.
-            Err(_) => {
-                tracing::error!(request_id, "Lambda did not read an answer in time");
-                return;
-            }
-        },
-        Err(error) => chain(&*error),
+    let sent = match request {
+        Ok(request) => api.report(request, until).await,
+        Err(error) => Err(error),
     };
-    tracing::error!(request_id, reason, "Lambda did not take an answer");
-    api.fail(invocation).await;
+    if let Err(reason) = sent {
+        tracing::error!(request_id = invocation.id, %reason, "Lambda did not take an answer");
+        // After its time, nobody waits for an event any more.
+        if !matches!(reason, ApiError::TooLate) {
+            api.fail(invocation, &reason).await;
+        }
+    }
 }
 
-fn whole(request: request::Builder, response: &LambdaResponse) -> Result<Request<Body>, BoxError> {
-    Ok(request.body(serde_json::to_vec(response)?.into())?)
+fn whole(request: request::Builder, response: &LambdaResponse) -> Result<Request<Body>, ApiError> {
+    let json = serde_json::to_vec(response).map_err(ApiError::of)?;
+    request.body(json.into()).map_err(ApiError::of)
 }
 
 fn streamed(
@@ -81,9 +75,9 @@ fn streamed(
     front_door: FrontDoor,
     response: Response<Body>,
     id: &str,
-) -> Result<Request<Body>, BoxError> {
+) -> Result<Request<Body>, ApiError> {
     let (parts, body) = response.into_parts();
-    let prelude = response::prelude(front_door, &parts)?;
+    let prelude = response::prelude(front_door, &parts).map_err(ApiError::of)?;
     let body = StreamBody::new(frames(prelude, body.into_data_stream(), id.to_owned()));
     request
         .header(
@@ -95,7 +89,7 @@ fn streamed(
         .header(header::TRAILER, ERROR_TYPE.as_str())
         .header(header::TRAILER, ERROR_BODY.as_str())
         .body(Body::new(body))
-        .map_err(Into::into)
+        .map_err(ApiError::of)
 }
 
 /// The prelude and the body's data, or trailers in the place of what does not come any more.
@@ -150,7 +144,7 @@ mod tests {
 
     /// What Lambda gets of an answer with this body.
     async fn sent(body: Body) -> String {
-        let (listener, api) = runtime_api().await;
+        let (listener, mut api) = runtime_api().await;
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::OK;
         let request = api.outcome(&Invocation::default(), "response");
@@ -164,22 +158,27 @@ mod tests {
                 assert!(length > 0, "the connection ended: {text}");
                 text.push_str(std::str::from_utf8(&part[..length]).unwrap());
             }
+            lambda
+                .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+                .await
+                .unwrap();
             text
         };
-        let both = async { tokio::join!(api.call(request), read).1 };
-        tokio::time::timeout(PATIENCE, both).await.unwrap()
+        let until = Instant::now() + PATIENCE;
+        let (reported, text) = tokio::join!(api.report(request, until), read);
+        reported.unwrap();
+        text
     }
 
-    /// Sends an answer that never ends to a Runtime API that does `api` with the connection. Gives what is dropped with
-    /// the answer.
-    async fn send_endless(
-        time: Duration,
-        api: impl AsyncFn(&mut TcpStream),
-    ) -> oneshot::Receiver<()> {
-        let (listener, client) = runtime_api().await;
+    /// Sends an answer that is large and never ends to a Runtime API that does `with` the connection, and keeps it. Fails
+    /// unless nothing goes on of the answer once it is given up.
+    async fn is_given_up(time: Duration, with: impl AsyncFn(&mut TcpStream)) {
+        let (listener, mut api) = runtime_api().await;
         let invocation = Invocation::default();
-        let (held, dropped) = oneshot::channel();
-        let body = futures_util::stream::once(async { Ok::<_, axum::Error>("part") });
+        let (held, dropped) = oneshot::channel::<()>();
+        // More than the system takes for one who does not read.
+        let part = Bytes::from(vec![b'x'; 32 * 1_024 * 1_024]);
+        let body = futures_util::stream::once(async { Ok::<_, axum::Error>(part) });
         let body = body
             .chain(futures_util::stream::pending())
             .map(move |part| {
@@ -189,50 +188,41 @@ mod tests {
         let response = Response::new(Body::from_stream(body));
         let answer = Answer::Streamed(FrontDoor::FunctionUrl, response);
         let until = Instant::now() + time;
-        let sending = send(&client, &invocation, answer, until);
+        let sending = send(&mut api, &invocation, answer, until);
         let reading = async {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut part = [0; 4_096];
             assert!(connection.read(&mut part).await.unwrap() > 0);
-            api(&mut connection).await;
+            with(&mut connection).await;
             connection
         };
         let both = async { tokio::join!(sending, reading) };
-        let sent = tokio::time::timeout(PATIENCE, both).await;
-        sent.expect("it goes on");
-        dropped
-    }
-
-    /// Fails unless nothing goes on of the answer.
-    async fn assert_ended(dropped: oneshot::Receiver<()>) {
-        let dropped = tokio::time::timeout(PATIENCE, dropped).await;
+        let both = tokio::time::timeout(PATIENCE, both).await;
+        let ((), _connection) = both.expect("it goes on");
+        let dropped = tokio::time::timeout(Duration::from_secs(1), dropped).await;
         dropped.expect("the answer goes on").unwrap_err();
     }
 
     #[tokio::test]
     async fn a_connection_that_fails_ends_its_answer_and_nothing_else() {
-        let dropped = send_endless(PATIENCE, async |connection| {
+        is_given_up(PATIENCE, async |connection| {
             connection.shutdown().await.unwrap();
         })
         .await;
-        assert_ended(dropped).await;
     }
 
     #[tokio::test]
     async fn an_answer_that_is_not_read_ends_with_its_time() {
-        let time = Duration::from_millis(50);
-        let dropped = send_endless(time, async |_| {}).await;
-        assert_ended(dropped).await;
+        is_given_up(Duration::from_millis(50), async |_| {}).await;
     }
 
     #[tokio::test]
     async fn an_answer_that_is_refused_goes_on_no_more() {
-        let dropped = send_endless(PATIENCE, async |connection| {
+        is_given_up(PATIENCE, async |connection| {
             let refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
             connection.write_all(refusal).await.unwrap();
         })
         .await;
-        assert_ended(dropped).await;
     }
 
     #[tokio::test]

@@ -50,22 +50,26 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(400),
 ];
 
+/// How long what is being answered may take to be finished once the process is told to end. Source: Lambda developer guide,
+/// "Understanding the Lambda execution environment lifecycle": the shutdown phase is 2 s at most.
+const GRACE: Duration = Duration::from_millis(1_500);
+
 /// Lambda gives no more events. Ended, the process is replaced by another.
 #[derive(Debug, thiserror::Error)]
 #[error("Lambda gives this instance no more events: the log says why")]
 pub struct NoMoreEvents;
 
-/// Answers `function`'s events with `router`, in the way that `mode` says the front door reads, as many at once as Lambda gives.
-/// Ends only when there are no more: what is being answered then is finished first.
+/// Answers `function`'s events with `router`, in the way that `mode` says the front door reads, as many at once as Lambda gives,
+/// until it is told to `stop`. What is being answered then is finished, if it is soon.
 pub async fn serve(
     router: Router,
     base_path: String,
     clock: Clock,
     mode: InvokeMode,
     function: &Lambda,
-) -> NoMoreEvents {
+    stop: impl Future<Output = ()>,
+) -> Result<(), NoMoreEvents> {
     let door = Arc::new(Door {
-        api: RuntimeApi::new(&function.runtime_api),
         router,
         base_path,
         clock,
@@ -73,22 +77,32 @@ pub async fn serve(
     });
     let ended = watch::Sender::new(false);
     let mut workers = JoinSet::new();
-    for _ in 0..function.max_concurrency.max(1) {
-        workers.spawn(Arc::clone(&door).work(ended.clone()));
+    for _ in 0..function.max_concurrency.get() {
+        let api = RuntimeApi::new(&function.runtime_api);
+        workers.spawn(Arc::clone(&door).work(api, ended.clone()));
     }
-    while let Some(worker) = workers.join_next().await {
-        if worker.is_err() {
-            // A defect outside all guards. An instance with fewer workers than Lambda counts on is worse than another one.
-            tracing::error!("a worker ended");
-            ended.send_replace(true);
+    let all = async {
+        while let Some(worker) = workers.join_next().await {
+            if worker.is_err() {
+                // A defect outside all guards. An instance with fewer workers than Lambda counts on is worse than another
+                // one.
+                tracing::error!("a worker ended");
+                ended.send_replace(true);
+            }
         }
+    };
+    tokio::pin!(all);
+    tokio::select! {
+        () = &mut all => return Err(NoMoreEvents),
+        () = stop => {}
     }
-    NoMoreEvents
+    ended.send_replace(true);
+    let _ = tokio::time::timeout(GRACE, all).await;
+    Ok(())
 }
 
 /// What answers events.
 struct Door {
-    api: RuntimeApi,
     router: Router,
     base_path: String,
     clock: Clock,
@@ -96,20 +110,15 @@ struct Door {
 }
 
 impl Door {
-    /// Answers one event after the other, until there is none, or another worker has `ended` all.
-    async fn work(self: Arc<Self>, ended: watch::Sender<bool>) {
+    /// Answers one event after the other, until there is none, or all has `ended`.
+    async fn work(self: Arc<Self>, mut api: RuntimeApi, ended: watch::Sender<bool>) {
         let mut end = ended.subscribe();
         let mut pauses = PAUSES.iter();
-        loop {
-            let next = tokio::select! {
-                biased;
-                _ = end.wait_for(|ended| *ended) => return,
-                next = self.api.next() => next,
-            };
+        while let Some(next) = api.next(&mut end).await {
             match next {
                 Ok(invocation) => {
                     pauses = PAUSES.iter();
-                    self.answer(invocation).await;
+                    self.answer(&mut api, &invocation).await;
                 }
                 Err(reason) => {
                     tracing::error!(%reason, "no event");
@@ -123,16 +132,16 @@ impl Door {
         }
     }
 
-    async fn answer(&self, invocation: Invocation) {
-        let until = Instant::now() + self.time_left(&invocation) + TOO_LATE;
+    async fn answer(&self, api: &mut RuntimeApi, invocation: &Invocation) {
+        let until = Instant::now() + self.time_left(invocation) + TOO_LATE;
         let event = std::str::from_utf8(&invocation.event).unwrap_or_default();
-        let (front_door, response) = self.respond(event, &invocation).await;
+        let (front_door, response) = self.respond(event, invocation).await;
         let answer = if self.mode == InvokeMode::ResponseStream && front_door.streams() {
             Answer::Streamed(front_door, response)
         } else {
             Answer::Whole(LambdaResponse::write(front_door, response).await)
         };
-        answer::send(&self.api, &invocation, answer, until).await;
+        answer::send(api, invocation, answer, until).await;
     }
 
     /// What is answered to an event. A defect ends neither the process nor one of its workers.
@@ -239,7 +248,6 @@ impl FrontDoor {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use axum::http::Uri;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -248,14 +256,14 @@ mod tests {
     use super::*;
 
     /// A function whose Runtime API answers this to whoever asks for an event. Gives how often that was.
-    async fn polls_of(concurrency: u32, answer: &'static [u8]) -> usize {
+    async fn polls_of(concurrency: u16, answer: &'static [u8]) -> usize {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let function = Lambda {
             runtime_api: format!("http://{}", listener.local_addr().unwrap())
                 .parse()
                 .unwrap(),
             function_name: "f".to_owned(),
-            max_concurrency: concurrency,
+            max_concurrency: concurrency.try_into().unwrap(),
         };
         let polls = AtomicUsize::new(0);
         let api = async {
@@ -275,9 +283,10 @@ mod tests {
             Clock::system(),
             mode,
             &function,
+            std::future::pending(),
         );
         let ended = tokio::time::timeout(Duration::from_secs(20), async {
-            tokio::select! { NoMoreEvents = serving => {}, () = api => {} }
+            tokio::select! { served = serving => assert!(served.is_err()), () = api => {} }
         });
         ended.await.expect("it goes on");
         polls.into_inner()
@@ -314,7 +323,6 @@ mod tests {
         }
         for mode in [InvokeMode::Buffered, InvokeMode::ResponseStream] {
             let door = Door {
-                api: RuntimeApi::new(&Uri::from_static("http://127.0.0.1:1")),
                 router: Router::new().fallback(defect),
                 base_path: String::new(),
                 clock: Clock::system(),

@@ -303,8 +303,13 @@ impl Function {
     /// Asks the process to end, as Lambda does, and waits until it has.
     /// Gives how it ended and all that it wrote.
     pub async fn terminate(self) -> (ExitStatus, String) {
-        signal("-TERM", self.process);
+        self.tell_to_end();
         self.ended().await
+    }
+
+    /// Asks the process to end.
+    pub fn tell_to_end(&self) {
+        signal("-TERM", self.process);
     }
 }
 
