@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-ACCOUNT, PARTITION, REGION, URL_SUFFIX = "123456789012", "aws", "us-east-1", "amazonaws.com"
+# What nobody would write by hand: a definition that names its own account, partition or region is found.
+ACCOUNT, PARTITION, REGION, URL_SUFFIX = "999999999999", "aws-cn", "cn-north-1", "amazonaws.com.cn"
 TOKEN = re.compile(r"tok(\d{4})([A-Za-z]+?)kot")
 
 Properties = dict[str, Any]
