@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from . import bad_input, cloudformation, definitions, graph, inputs, known, mutations, plans, readmes
-from .configurations import CONFIGURATIONS
+from .configurations import CONFIGURATIONS, PACKAGE_BYTES
 from .graph import Graph
 from .kinds import UnknownKind
 
@@ -43,7 +43,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     """What is wrong, and a summary."""
     started = time.monotonic()
     package = folder / "bootstrap.zip"
-    package.write_bytes(b"no package: nothing is deployed")
+    package.write_bytes(PACKAGE_BYTES)
     app = definitions.cdk_app(root / definitions.CDK)
     templates = {variant: cloudformation.load(root / file) for variant, file in definitions.TEMPLATES.items()}
     modules = {variant: root / module for variant, module in definitions.MODULES.items()}
@@ -71,7 +71,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     wrong += of_inputs(modules, app, templates)
     wrong += bad_input.mistakes(modules, app, templates, folder / "bad input")
     wrong += readmes.stale(root)
-    not_found = list(mutations.not_found(mutations.Project(root, package, terraform), folder / "planted", faulty))
+    not_found = list(mutations.not_found(mutations.Project(root, package, terraform, others), folder / "planted", faulty))
     wrong += not_found
 
     resources = sum(len(one.resources) for one in terraform.values())
@@ -97,7 +97,7 @@ def of_graphs(terraform: dict[str, Graph], others: dict[tuple[str, str], Graph])
     for (definition, name), other in others.items():
         wrong += known.unexplained(definition, name, terraform[name], other)
         wrong += [f"{definition}, {name}: {sentence}" for sentence in graph.out_of_order(other, known.ORDERS)]
-    return wrong + known.not_needed({key: (terraform[key[1]], other) for key, other in others.items()})
+    return wrong
 
 
 def of_inputs(modules: dict[str, Path], app: ModuleType, templates: dict[str, dict[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ RELEASE = "1"
 # What CloudFormation cannot be given: it has no maps, and its tags are the stack's own.
 MAPS = {"environment", "tags"}
 NOT_IN_CLOUDFORMATION = MAPS | {"package_path"}
+PACKAGE_BYTES = b"no package: nothing is deployed"
 PACKAGE = {"PackageBucket": "packages", "PackageKey": "bootstrap.zip"}
 
 

@@ -382,7 +382,8 @@ TERRAFORM: dict[str, TerraformType] = {
         {"arn": "Arn", "version": "newest"},
         {
             "filename": "Code/Package",
-            "source_code_hash": left_out("the package, of which Code tells"),
+            # By it alone does Terraform see that the package has changed.
+            "source_code_hash": "Code/Digest",
             # It makes what is a resource of its own in CloudFormation: `graph` adds it.
             "publish": "Publish",
             "environment": block("Environment"),

@@ -1,15 +1,17 @@
 """Owns what is known beforehand: where the definitions may differ, and why; and what must be made after what.
 
-In come differences; out go those that nothing here explains. Each entry is needed: one that explains nothing is an
-error.
+In come graphs; out go the differences that nothing here explains. Each entry is needed in each configuration that it is
+about: one that explains nothing there is an error.
 """
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from .configurations import PACKAGE, RELEASE
+from .configurations import PACKAGE, PACKAGE_BYTES, RELEASE
 from .graph import Difference, Graph, Order, differences
 
 
@@ -25,12 +27,13 @@ class Known:
     other: str
     reason: str
 
-    def explains(self, definition: str, configuration: str, difference: Difference) -> bool:
+    def is_about(self, definition: str, configuration: str) -> bool:
+        return bool(re.fullmatch(self.definition, definition) and re.fullmatch(self.configuration, configuration))
+
+    def explains(self, difference: Difference) -> bool:
         return all(
             re.fullmatch(pattern, text)
             for pattern, text in (
-                (self.definition, definition),
-                (self.configuration, configuration),
                 (self.place, difference.place),
                 (self.terraform, as_json(difference.left)),
                 (self.other, as_json(difference.right)),
@@ -44,40 +47,48 @@ def as_json(value: Any) -> str:
 
 
 FUNCTION = r"AWS::Lambda::Function/\w+ "
-WITH_MAPS = "everything.*|ecs everything"
+OF_FUNCTION = "(?!ecs ).*"
 
 KNOWN = [
     Known(
         "CDK|CloudFormation",
-        ".*",
+        OF_FUNCTION,
         FUNCTION + "Code/Package",
-        '"[^"]+"',
+        r'"/[^"]+/bootstrap\.zip"',
         "null",
         "Terraform uploads the package itself.",
     ),
     Known(
+        "CDK|CloudFormation",
+        OF_FUNCTION,
+        FUNCTION + "Code/Digest",
+        re.escape(json.dumps(base64.b64encode(hashlib.sha256(PACKAGE_BYTES).digest()).decode())),
+        "null",
+        "… and by its digest it sees that it has changed.",
+    ),
+    Known(
         "CDK",
-        ".*",
+        OF_FUNCTION,
         FUNCTION + "Code/S3Bucket",
         "null",
         '"cdk-hnb659fds-assets-[^"]+"',
         "CDK uploads the package to its own bucket.",
     ),
-    Known("CDK", ".*", FUNCTION + "Code/S3Key", "null", r'"[0-9a-f]{64}\.zip"', "… under the hash of its bytes."),
+    Known("CDK", OF_FUNCTION, FUNCTION + "Code/S3Key", "null", r'"[0-9a-f]{64}\.zip"', "… under the hash of its bytes."),
     Known(
         "CloudFormation",
-        ".*",
+        OF_FUNCTION,
         FUNCTION + "Code/S3Bucket",
         "null",
         json.dumps(PACKAGE["PackageBucket"]),
         "CloudFormation takes the package from where the user put it.",
     ),
     Known(
-        "CloudFormation", ".*", FUNCTION + "Code/S3Key", "null", json.dumps(PACKAGE["PackageKey"]), "… under its key."
+        "CloudFormation", OF_FUNCTION, FUNCTION + "Code/S3Key", "null", json.dumps(PACKAGE["PackageKey"]), "… under its key."
     ),
     Known(
         "CloudFormation",
-        ".*",
+        OF_FUNCTION,
         FUNCTION + "Description",
         r'"Rolecall: [^()]+ caller"',
         rf'"Rolecall: [^()]+ caller \(release {RELEASE}\)"',
@@ -86,7 +97,7 @@ KNOWN = [
     ),
     Known(
         "CloudFormation",
-        ".*",
+        OF_FUNCTION,
         "AWS::Lambda::Version/newest Description",
         "null",
         json.dumps(RELEASE),
@@ -94,7 +105,7 @@ KNOWN = [
     ),
     Known(
         "CloudFormation",
-        WITH_MAPS,
+        "everything.*",
         FUNCTION + "Environment/Variables/(FIRST|ISSUER)",
         '".+"',
         "null",
@@ -102,7 +113,7 @@ KNOWN = [
     ),
     Known(
         "CloudFormation",
-        WITH_MAPS,
+        "ecs everything",
         r"AWS::ECS::TaskDefinition/\w+ ContainerDefinitions/0/Environment/(FIRST|ISSUER)",
         '".+"',
         "null",
@@ -111,30 +122,17 @@ KNOWN = [
 ]
 
 
-def explanations(definition: str, configuration: str, difference: Difference) -> list[Known]:
-    """What explains a difference."""
-    return [known for known in KNOWN if known.explains(definition, configuration, difference)]
-
-
 def unexplained(definition: str, configuration: str, terraform: Graph, other: Graph) -> list[str]:
-    """A sentence for each difference that nothing explains."""
-    return [
-        f"{definition}, {configuration}: {difference}"
-        for difference in differences(terraform, other)
-        if not explanations(definition, configuration, difference)
+    """A sentence for each difference that nothing explains, and for each explanation that explains nothing."""
+    here = [known for known in KNOWN if known.is_about(definition, configuration)]
+    found = differences(terraform, other)
+    wrong = [str(difference) for difference in found if not any(known.explains(difference) for known in here)]
+    wrong += [
+        f"{known.place}: known.py explains a difference that is not there: {known.reason}"
+        for known in here
+        if not any(known.explains(difference) for difference in found)
     ]
-
-
-def not_needed(graphs: dict[tuple[str, str], tuple[Graph, Graph]]) -> list[str]:
-    """A sentence for each explanation that explains nothing. The keys are definition and configuration, the graphs
-    Terraform's and the other's."""
-    used = {
-        known
-        for (definition, configuration), pair in graphs.items()
-        for difference in differences(*pair)
-        for known in explanations(definition, configuration, difference)
-    }
-    return [f"known.py: not needed any more: {known.place}: {known.reason}" for known in KNOWN if known not in used]
+    return [f"{definition}, {configuration}: {sentence}" for sentence in wrong]
 
 
 ORDERS = [

@@ -69,11 +69,13 @@ MUTATIONS = read((Path(__file__).parent / "faults.txt").read_text())
 
 @dataclass(frozen=True)
 class Project:
-    """What faults are compared with: the project's folder, a package, and the graphs of Terraform as it is."""
+    """What faults are compared with: the project's folder, a package, and the graphs of Terraform and of the others as
+    they are."""
 
     root: Path
     package: Path
     terraform: dict[str, Graph]
+    others: dict[tuple[str, str], Graph]
 
     def module(self, variant: str) -> plans.Module:
         return plans.Module.read(self.root / definitions.MODULES[variant])
@@ -116,12 +118,16 @@ def not_found(project: Project, folder: Path, faulty: dict[str, Graph | Exceptio
             yield f"not found: {mutation}: expected {mutation.says} of {mutation.shows}, and it says {heard}"
 
 
-def in_graph(definition: str, name: str, project: Project, other: Graph | Exception) -> list[str]:
+def in_graph(definition: str, name: str, project: Project, faulty: Graph | Exception) -> list[str]:
     """What the comparison of one configuration says."""
-    if isinstance(other, Exception):
-        raise other
-    differences = known.unexplained(definition, name, project.terraform[name], other)
-    return differences + list(graph.out_of_order(other, known.ORDERS))
+    if isinstance(faulty, Exception):
+        raise faulty
+    if definition == "Terraform":
+        pairs = [(other, faulty, found) for (other, of), found in project.others.items() if of == name]
+    else:
+        pairs = [(definition, project.terraform[name], faulty)]
+    differences = [sentence for other, *two in pairs for sentence in known.unexplained(other, name, *two)]
+    return differences + list(graph.out_of_order(faulty, known.ORDERS))
 
 
 def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
