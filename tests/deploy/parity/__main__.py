@@ -93,10 +93,11 @@ def of_graphs(terraform: dict[str, Graph], others: dict[tuple[str, str], Graph])
     """What is wrong with the graphs."""
     wrong = []
     for name, found in terraform.items():
-        wrong += [f"Terraform, {name}: {sentence}" for sentence in graph.out_of_order(found, known.ORDERS)]
+        wrong += [f"Terraform, {name}: {sentence}" for sentence in graph.out_of_order("Terraform", found, known.ORDERS)]
     for (definition, name), other in others.items():
         wrong += known.unexplained(definition, name, terraform[name], other)
-        wrong += [f"{definition}, {name}: {sentence}" for sentence in graph.out_of_order(other, known.ORDERS)]
+        order = graph.out_of_order(definition, other, known.ORDERS)
+        wrong += [f"{definition}, {name}: {sentence}" for sentence in order]
     return wrong
 
 

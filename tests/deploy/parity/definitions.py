@@ -55,7 +55,7 @@ def of_cloudformation(template: dict[str, Any], configuration: Configuration) ->
     for resource in stack.resources.values():
         if resource.type in TAGGABLE and configuration.stack_tags():
             tags = resource.properties.get("Tags", [])
-            own = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+            own = tags if isinstance(tags, dict) else graph.by_name(tags, "Key", "Value")
             resource.properties["Tags"] = configuration.stack_tags() | own
     return graph.from_stack(stack)
 

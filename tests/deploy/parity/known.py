@@ -9,9 +9,9 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
-from .configurations import PACKAGE, PACKAGE_BYTES, RELEASE
+from .configurations import CONFIGURATIONS, PACKAGE, PACKAGE_BYTES, RELEASE, Configuration
 from .graph import Difference, Graph, Order, differences
 
 
@@ -46,8 +46,13 @@ def as_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def where(holds: Callable[[Configuration], Any]) -> str:
+    """A pattern of those configurations of which something holds."""
+    return "|".join(re.escape(name) for name, configuration in CONFIGURATIONS.items() if holds(configuration))
+
+
 FUNCTION = r"AWS::Lambda::Function/\w+ "
-OF_FUNCTION = "(?!ecs ).*"
+OF_FUNCTION = where(lambda configuration: configuration.variant == "function")
 
 KNOWN = [
     Known(
@@ -105,7 +110,7 @@ KNOWN = [
     ),
     Known(
         "CloudFormation",
-        "everything.*",
+        where(lambda configuration: configuration.variant == "function" and "environment" in configuration.inputs),
         FUNCTION + "Environment/Variables/(FIRST|ISSUER)",
         '".+"',
         "null",
@@ -113,11 +118,19 @@ KNOWN = [
     ),
     Known(
         "CloudFormation",
-        "ecs everything",
+        where(lambda configuration: configuration.variant == "service" and "environment" in configuration.inputs),
         r"AWS::ECS::TaskDefinition/\w+ ContainerDefinitions/0/Environment/(FIRST|ISSUER)",
         '".+"',
         "null",
         "… neither for the container.",
+    ),
+    Known(
+        "CloudFormation",
+        where(lambda configuration: "vpc_id" in configuration.inputs),
+        r"AWS::EC2::SecurityGroup/\w+ SecurityGroupEgress/127\.0\.0\.1/32",
+        "null",
+        re.escape(as_json({"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "Nothing"})),
+        "Its rules are resources of their own, and EC2 lets a group that has none at first reach everything.",
     ),
 ]
 
@@ -135,6 +148,12 @@ def unexplained(definition: str, configuration: str, terraform: Graph, other: Gr
     return [f"{definition}, {configuration}: {sentence}" for sentence in wrong]
 
 
+NO_WAY_TO_WAIT = (
+    "CloudFormation",
+    "Its rules come of a loop over a parameter, and nothing can name what comes of one by `&{Cidr}`: DependsOn takes "
+    "texts, and a reference is refused (aws-cloudformation/cfn-language-discussion, issue 162). They wait for the group "
+    "alone, and take seconds: the roles of tasks, and a function's network interfaces, take longer.",
+)
 ORDERS = [
     Order(
         "AWS::Lambda::Function/*",
@@ -150,6 +169,19 @@ ORDERS = [
         )
         for type_ in ("Alarm", "Dashboard")
     ),
+    Order(
+        "AWS::Lambda::Function/*",
+        "AWS::EC2::SecurityGroup/*#SecurityGroupEgress",
+        "Its first call may come at once, and reaches nobody.",
+        NO_WAY_TO_WAIT,
+    ),
+    Order(
+        "AWS::EC2::SecurityGroup/*",
+        "AWS::IAM::Role/*-function#Policies",
+        "Lambda takes its network interfaces away as this role, and only without them can the group be deleted.",
+    ),
+    Order("AWS::Lambda::Version/*", "AWS::Lambda::Function/*", "It is a version of the function."),
+    Order("AWS::Lambda::Alias/*", "AWS::Lambda::Function/*", "It is an alias of the function."),
     Order("AWS::Lambda::Permission/*", "AWS::Lambda::Alias/live", "It is a permission to call the alias."),
     Order("AWS::Lambda::Url/live", "AWS::Lambda::Alias/live", "It is the alias's URL."),
     Order(
@@ -173,4 +205,17 @@ ORDERS = [
         "ECS refuses a target group that no listener uses.",
     ),
     Order("AWS::ECS::Service/*", "AWS::IAM::Role/*#Policies", "A task starts only with its roles' permissions."),
+    Order("AWS::ECS::Service/*", "AWS::ECS::Cluster/*", "It is a service of the cluster."),
+    Order("AWS::ECS::Service/*", "AWS::Logs::LogGroup//ecs/*", "A task starts only where it can write its log."),
+    Order(
+        "AWS::ECS::Service/*",
+        "AWS::EC2::SecurityGroup/*#SecurityGroupEgress",
+        "A task that cannot reach its image does not start, and after some the deployment has failed.",
+        NO_WAY_TO_WAIT,
+    ),
+    Order(
+        "AWS::ECS::Service/*",
+        "AWS::EC2::SecurityGroup/*#SecurityGroupIngress",
+        "A task that the load balancer cannot reach is stopped.",
+    ),
 ]

@@ -127,7 +127,7 @@ def in_graph(definition: str, name: str, project: Project, faulty: Graph | Excep
     else:
         pairs = [(definition, project.terraform[name], faulty)]
     differences = [sentence for other, *two in pairs for sentence in known.unexplained(other, name, *two)]
-    return differences + list(graph.out_of_order(faulty, known.ORDERS))
+    return differences + list(graph.out_of_order(definition, faulty, known.ORDERS))
 
 
 def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
