@@ -19,7 +19,7 @@ from typing import Any
 from . import bad_input, cloudformation, definitions, graph, inputs, known, mutations, plans, readmes
 from .configurations import CONFIGURATIONS, PACKAGE_BYTES
 from .graph import Graph
-from .kinds import UnknownKind
+from .kinds import ParityError
 
 
 def main() -> int:
@@ -32,8 +32,11 @@ def main() -> int:
     if arguments.write:
         readmes.write(arguments.root)
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        wrong, summary = compare(arguments.root.resolve(), Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            wrong, summary = compare(arguments.root.resolve(), Path(folder))
+    except ParityError as error:
+        wrong, summary = [str(error)], ["There is nothing to compare."]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(*summary, sep="\n")
     return 1 if wrong else 0
@@ -61,7 +64,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
                     others[definition, name] = definitions.of_cdk(app, one, package)
                 else:
                     others[definition, name] = definitions.of_cloudformation(templates[one.variant], one)
-            except (cloudformation.TemplateError, graph.GraphError, UnknownKind) as error:
+            except ParityError as error:
                 wrong.append(f"{definition}, {name}: {error}")
     if wrong:
         return wrong, ["There is nothing to compare: no graph of these."]
@@ -106,6 +109,7 @@ def of_inputs(modules: dict[str, Path], app: ModuleType, templates: dict[str, di
     wrong = []
     for variant, path in modules.items():
         module = plans.Module.read(path)
+        wrong += known.lifecycle_differences(variant, module)
         wrong += inputs.input_differences(module, app.VARIANTS[variant][1], templates[variant])
         wrong += inputs.output_differences(module, inputs.cdk_outputs(app, variant), "CDK")
         wrong += inputs.output_differences(module, inputs.cloudformation_outputs(templates[variant]), "CloudFormation")

@@ -36,7 +36,7 @@ PARAMETER_KEYS = {
 }  # fmt: skip
 
 
-class TemplateError(Exception):
+class TemplateError(kinds.ParityError):
     """What CloudFormation would refuse, or what this module does not know."""
 
 

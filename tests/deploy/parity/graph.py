@@ -15,7 +15,7 @@ from .kinds import TOKEN, Properties
 from .plans import Module, Plan
 
 
-class GraphError(Exception):
+class GraphError(kinds.ParityError):
     """What cannot be a graph: two resources of one name, or a reference that could mean several."""
 
 

@@ -23,7 +23,11 @@ Properties = dict[str, Any]
 Rule = Callable[[Any], Properties]
 
 
-class UnknownKind(Exception):
+class ParityError(Exception):
+    """What makes a comparison impossible, in a sentence."""
+
+
+class UnknownKind(ParityError):
     """A type or an attribute that this table does not have."""
 
 

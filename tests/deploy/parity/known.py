@@ -1,4 +1,5 @@
-"""Owns what is known beforehand: where the definitions may differ, and why; and what must be made after what.
+"""Owns what is known beforehand: where the definitions may differ, and why; what must be made after what; and how Terraform
+replaces.
 
 In come graphs; out go the differences that nothing here explains. Each entry is needed in each configuration that it is
 about: one that explains nothing there is an error.
@@ -9,10 +10,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 from .configurations import CONFIGURATIONS, PACKAGE, PACKAGE_BYTES, RELEASE, Configuration
 from .graph import Difference, Graph, Order, differences
+from .plans import Module
 
 
 @dataclass(frozen=True)
@@ -219,3 +221,29 @@ ORDERS = [
         "A task that the load balancer cannot reach is stopped.",
     ),
 ]
+
+
+# How Terraform replaces a resource, and what it overlooks: nothing but this, of each variant. A plan does not show it.
+LIFECYCLES: dict[str, dict[str, dict[str, Any]]] = {
+    "function": {
+        # EC2 deletes no group that is in use.
+        "aws_security_group.function": {"create_before_destroy": True},
+        # Elastic Load Balancing deletes no group that a rule forwards to.
+        "aws_lb_listener_rule.this": {"replace_triggered_by": ["aws_lb_target_group.this[0].arn"]},
+        # A stage has a deployment at each moment.
+        "aws_api_gateway_rest_api.this": {"create_before_destroy": True},
+        "aws_api_gateway_deployment.this": {"create_before_destroy": True},
+    },
+    "service": {
+        "aws_security_group.this": {"create_before_destroy": True},
+        "aws_lb_listener_rule.this": {"replace_triggered_by": ["aws_lb_target_group.this.arn"]},
+    },
+}
+
+
+def lifecycle_differences(variant: str, module: Module) -> Iterator[str]:
+    """A sentence for each resource of Terraform's that is not replaced as it must be."""
+    for address in sorted({*module.lifecycles, *LIFECYCLES[variant]}):
+        expected, found = LIFECYCLES[variant].get(address), module.lifecycles.get(address)
+        if found != expected:
+            yield f"Terraform, {variant}, lifecycle of {address}: expected {expected}, and it is {found}"

@@ -14,9 +14,13 @@ from typing import Any, Iterator
 from . import bad_input, cloudformation, definitions, graph, inputs, known, plans
 from .configurations import CONFIGURATIONS
 from .graph import Graph
-from .kinds import UnknownKind
+from .kinds import ParityError
 
-INPUTS, BAD_INPUT, PRIORITIES = "inputs", "bad input", "priorities"
+INPUTS, BAD_INPUT, PRIORITIES, LIFECYCLES = "inputs", "bad input", "priorities", "lifecycles"
+
+
+class FaultError(ParityError):
+    """A fault that cannot be planted."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Mutation:
         shutil.copytree(root / self.definition, folder / self.definition, ignore=not_needed)
         text = (folder / self.file).read_text()
         if text.count(self.old) != 1:
-            raise ValueError(f"{self}: what it replaces is there {text.count(self.old)} times")
+            raise FaultError(f"{self}: what it replaces is there {text.count(self.old)} times")
         (folder / self.file).write_text(text.replace(self.old, self.new))
 
 
@@ -111,7 +115,7 @@ def not_found(project: Project, folder: Path, faulty: dict[str, Graph | Exceptio
             else:
                 mutation.plant(project.root, place)
                 said = list(finders[mutation.definition](mutation, place, project))
-        except (cloudformation.TemplateError, graph.GraphError, plans.PlanError, UnknownKind) as error:
+        except ParityError as error:
             said = [str(error)]
         if not any(all(part in sentence for part in mutation.says) for sentence in said):
             heard = [sentence[:200] for sentence in said[:5]]
@@ -136,10 +140,13 @@ def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[
     if mutation.shows == BAD_INPUT:
         table = [case for case in bad_input.cases() if case.about == mutation.says[-1]]
         yield from bad_input.judged("Terraform", table, bad_input.by_terraform(modules, table, place / "plan"))
+    elif mutation.shows == LIFECYCLES:
+        yield from known.lifecycle_differences(mutation.variant, plans.Module.read(modules[mutation.variant]))
     else:
         module = plans.Module.read(modules[mutation.variant])
         kind, template = project.inputs_of_cdk(mutation.variant), project.template(mutation.variant)
         yield from inputs.input_differences(module, kind, template)
+        yield from inputs.output_differences(module, inputs.cloudformation_outputs(template), "CloudFormation")
 
 
 def in_cloudformation(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
