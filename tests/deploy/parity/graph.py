@@ -223,8 +223,10 @@ SETS = {
     "AttributeDefinitions", "Policies", "ClusterSettings",
 }  # fmt: skip
 LISTS_OF_ONE = {"Action", "Resource"}
-# JSON in texts: the order of its keys means nothing.
-DOCUMENTS = {"DashboardBody", "Format", "RoleTrustPolicy"}
+# JSON whose values are of a type: 300 is not "300", and the order of a list means something. (A policy is not so.)
+TYPED = {"Body", "DashboardBody", "Format"}
+# Names in them are a user's, and an empty text is one.
+FREE = {"Environment", "Variables"}
 
 
 def canonical(type_: str, properties: Properties) -> Properties:
@@ -285,22 +287,30 @@ def listener_condition(condition: Properties) -> Properties:
 
 
 def written(value: Any, name: str = "") -> Any:
-    """A value in the one way of writing: scalars as texts, sets sorted, documents parsed, nothing empty."""
-    if name in DOCUMENTS and isinstance(value, str):
+    """A value in the one way of writing: scalars as texts, sets sorted, nothing empty, documents parsed."""
+    if name in TYPED:
+        return typed(json.loads(value) if isinstance(value, str) else value)
+    if name == "RoleTrustPolicy":
         value = json.loads(value)
     if name in LISTS_OF_ONE and isinstance(value, str):
         value = [value]
     if isinstance(value, dict):
         items = {key: written(item, key) for key, item in value.items()}
-        return {key: item for key, item in items.items() if item not in (None, [], {}, "")}
+        nothing = (None, [], {}) if name in FREE else (None, [], {}, "")
+        return {key: item for key, item in items.items() if item not in nothing}
     if isinstance(value, list):
         items = [written(item) for item in value]
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if name in SETS else items
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
     return value if value is None else str(value)
+
+
+def typed(value: Any) -> Any:
+    """A value that differs where its JSON does: to Python, true is 1."""
+    if isinstance(value, dict):
+        return {key: typed(item) for key, item in value.items()}
+    return [typed(item) for item in value] if isinstance(value, list) else json.dumps(value)
 
 
 # Comparison.

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator
 
-from .configurations import CONFIGURATIONS, PACKAGE, PACKAGE_BYTES, RELEASE, Configuration
+from .configurations import CONFIGURATIONS, PACKAGE, PACKAGE_BYTES, Configuration
 from .graph import Difference, Graph, Order, differences
 from .plans import Module
 
@@ -56,6 +56,13 @@ def where(holds: Callable[[Configuration], Any]) -> str:
 FUNCTION = r"AWS::Lambda::Function/\w+ "
 OF_FUNCTION = where(lambda configuration: configuration.variant == "function")
 
+DESCRIPTION = "Rolecall: an MCP endpoint where every call runs as its caller"
+# By the release: 1 is the default.
+RELEASES = {
+    "1": where(lambda configuration: configuration.variant == "function" and not configuration.release),
+    "2026-11-20": where(lambda configuration: configuration.release == "2026-11-20"),
+}
+
 KNOWN = [
     Known(
         "CDK|CloudFormation",
@@ -93,22 +100,28 @@ KNOWN = [
     Known(
         "CloudFormation", OF_FUNCTION, FUNCTION + "Code/S3Key", "null", json.dumps(PACKAGE["PackageKey"]), "… under its key."
     ),
-    Known(
-        "CloudFormation",
-        OF_FUNCTION,
-        FUNCTION + "Description",
-        r'"Rolecall: [^()]+ caller"',
-        rf'"Rolecall: [^()]+ caller \(release {RELEASE}\)"',
-        "CloudFormation does not see that a package has changed: the release says so, and something of the function "
-        "must change with it, or Lambda publishes no version.",
-    ),
-    Known(
-        "CloudFormation",
-        OF_FUNCTION,
-        "AWS::Lambda::Version/newest Description",
-        "null",
-        json.dumps(RELEASE),
-        "A new release makes a new version, as above.",
+    *(
+        known
+        for release, configurations in RELEASES.items()
+        for known in (
+            Known(
+                "CloudFormation",
+                configurations,
+                FUNCTION + "Description",
+                re.escape(as_json(DESCRIPTION)),
+                re.escape(as_json(f"{DESCRIPTION} (release {release})")),
+                "CloudFormation does not see that a package has changed: the release says so, and something of the "
+                "function must change with it, or Lambda publishes no version.",
+            ),
+            Known(
+                "CloudFormation",
+                configurations,
+                "AWS::Lambda::Version/newest Description",
+                "null",
+                re.escape(as_json(release)),
+                "A new release makes a new version, as above.",
+            ),
+        )
     ),
     Known(
         "CloudFormation",
