@@ -16,6 +16,7 @@ KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab
 SECRETS = [f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}" for name in ("jwt-AbCdEf", "client-GhIjKl")]
 TOPICS = [f"arn:aws:sns:us-east-1:{ACCOUNT}:{name}" for name in ("alarms", "pager")]
 ROLES = [f"arn:aws:iam::{ACCOUNT}:role/QuiltReader", "arn:aws:iam::210987654321:role/team/QuiltWriter"]
+REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/rolecall"
 # What CloudFormation cannot be given: it has no maps, and its tags are the stack's own.
 MAPS = {"environment", "tags"}
 NOT_IN_CLOUDFORMATION = MAPS | {"package_path"}
@@ -179,7 +180,7 @@ CONFIGURATIONS = {
             "memory": 2048,
             "desired_count": 0,
             "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"],
-            "ecr_repository_arn": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/rolecall",
+            "ecr_repository_arn": REPOSITORY,
             "enable_execute_command": True,
         },
     ),

@@ -138,7 +138,10 @@ def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[
     """What is said of a fault in the variables."""
     modules = {variant: place / module for variant, module in definitions.MODULES.items()}
     if mutation.shows == BAD_INPUT:
-        table = [case for case in bad_input.cases() if case.about == mutation.says[-1]]
+        # Those of the input that it is about, or those between inputs: a plan takes its time.
+        table = [*bad_input.cases(), *bad_input.BEYOND_CLOUDFORMATION]
+        table = [case for case in table if case.variant == mutation.variant]
+        table = [case for case in table if case.about == mutation.says[-1]] or [case for case in table if not case.about]
         yield from bad_input.judged("Terraform", table, bad_input.by_terraform(modules, table, place / "plan"))
     elif mutation.shows == LIFECYCLES:
         yield from known.lifecycle_differences(mutation.variant, plans.Module.read(modules[mutation.variant]))
