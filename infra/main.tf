@@ -175,8 +175,9 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  tags       = local.tags
-  depends_on = [aws_iam_role_policy.function]
+  tags = local.tags
+  # Its first call may come at once: what it may do and reach is there before it.
+  depends_on = [aws_iam_role_policy.function, aws_vpc_security_group_egress_rule.https]
 }
 
 resource "aws_lambda_alias" "live" {

@@ -81,13 +81,17 @@ class Rolecall(Construct):
         public_url = known_public_url(inputs, api)
 
         group = log_group(self, "LogGroup", f"/aws/lambda/{inputs.name}", inputs)
-        network = security_group(self, inputs, f"Rolecall {inputs.name}: egress only") if inputs.vpc_id else None
         table = vault_table(self, inputs) if inputs.enable_vault_table else None
         statements = function_statements(stack, inputs, function_arn)
         execution_role = role(
             self, f"{inputs.name}-function", "function", trusted_by("lambda.amazonaws.com"), statements
         )
         acknowledge_wildcards(execution_role, inputs)
+        network = security_group(self, inputs, f"Rolecall {inputs.name}: egress only") if inputs.vpc_id else None
+        if network:
+            # Lambda takes its network interfaces away as the function's role, some 20 minutes after the function is
+            # gone: the role stays until they are, and with them this group.
+            network.add_resource_dependency(execution_role)
 
         properties = function_properties(self, inputs, public_url, execution_role.attr_arn, group, network)
         function = lambda_.CfnFunction(

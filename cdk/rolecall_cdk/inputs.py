@@ -41,7 +41,8 @@ def text(pattern: str, sentence: str, at_most: int | None = None) -> Rule:
         if not isinstance(value, str):
             return False
         short_enough = at_most is None or len(value) <= at_most
-        return short_enough and re.fullmatch(pattern, value) is not None or Token.is_unresolved(value)
+        # To Terraform and CloudFormation \d and \s are ASCII's.
+        return short_enough and re.fullmatch(pattern, value, re.ASCII) is not None or Token.is_unresolved(value)
 
     return Rule(sentence, holds)
 
@@ -77,7 +78,7 @@ def is_json_object(value: Any) -> bool:
         return False
     try:
         return Token.is_unresolved(value) or isinstance(json.loads(value, parse_constant=refuse), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -92,7 +93,7 @@ def holds_no_secret(value: str) -> bool:
     """
     try:
         text = json.dumps(json.loads(value), separators=(",", ":"), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return re.search(SECRET_THAT_IS_NOT_STORED, text) is None
 

@@ -73,6 +73,7 @@ ARN = "arn:aws:{}:us-east-1:111122223333:{}"
 SHARED_MISTAKES = [
     ("name", ["", "r", "Rolecall", "1call", "roll-", "a" * 33, "role call", "rolecall\n", "sg-a", None, 7], NAME),
     ("configuration", ["", "[]", "{", '{"a":NaN}', "{" + " " * 3500 + "}", None, {}], CONFIGURATION_SENTENCE),
+    ("configuration", ['{"a":' + "[" * 1700 + "]" * 1700 + "}"], CONFIGURATION_SENTENCE),
     (
         "configuration",
         [

@@ -289,6 +289,13 @@ resource "aws_ecs_service" "this" {
     container_port   = 8080
   }
   tags = local.tags
-  # A target group takes tasks only when a listener uses it, and a task starts only with its roles' permissions.
-  depends_on = [aws_lb_listener_rule.this, aws_iam_role_policy.task, aws_iam_role_policy.execution]
+  # A target group takes tasks only when a listener uses it, and a task starts only with its roles' permissions and its network:
+  # after some that did not, the deployment would have failed.
+  depends_on = [
+    aws_lb_listener_rule.this,
+    aws_iam_role_policy.task,
+    aws_iam_role_policy.execution,
+    aws_vpc_security_group_egress_rule.https,
+    aws_vpc_security_group_ingress_rule.load_balancer,
+  ]
 }

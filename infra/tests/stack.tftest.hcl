@@ -2,40 +2,40 @@
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
+    defaults = { account_id = "999999999999" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+    defaults = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
   }
   mock_data "aws_region" {
-    defaults = { id = "us-east-1", name = "us-east-1" }
+    defaults = { id = "cn-north-1", name = "cn-north-1" }
   }
   mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/rolecall-function" }
+    defaults = { arn = "arn:aws-cn:iam::999999999999:role/rolecall-function" }
   }
   mock_resource "aws_lambda_function" {
-    defaults = { arn = "arn:aws:lambda:us-east-1:123456789012:function:rolecall", version = "7" }
+    defaults = { arn = "arn:aws-cn:lambda:cn-north-1:999999999999:function:rolecall", version = "7" }
   }
   mock_resource "aws_lambda_alias" {
-    defaults = { arn = "arn:aws:lambda:us-east-1:123456789012:function:rolecall:live" }
+    defaults = { arn = "arn:aws-cn:lambda:cn-north-1:999999999999:function:rolecall:live" }
   }
   mock_resource "aws_apigatewayv2_api" {
     defaults = { id = "abcdefghij" }
   }
   mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:mocked" }
+    defaults = { arn = "arn:aws-cn:logs:cn-north-1:999999999999:log-group:mocked" }
   }
   mock_resource "aws_api_gateway_rest_api" {
     defaults = { id = "abcdefghij" }
   }
   mock_resource "aws_api_gateway_stage" {
-    defaults = { arn = "arn:aws:apigateway:us-east-1::/restapis/abcdefghij/stages/live" }
+    defaults = { arn = "arn:aws-cn:apigateway:cn-north-1::/restapis/abcdefghij/stages/live" }
   }
   mock_resource "aws_lb_target_group" {
-    defaults = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/rolecall/0123456789abcdef" }
+    defaults = { arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:targetgroup/rolecall/0123456789abcdef" }
   }
   mock_resource "aws_lambda_function_url" {
-    defaults = { function_url = "https://abcdefghij.lambda-url.us-east-1.on.aws/", url_id = "abcdefghij" }
+    defaults = { function_url = "https://abcdefghij.lambda-url.cn-north-1.on.aws/", url_id = "abcdefghij" }
   }
 }
 
@@ -53,7 +53,7 @@ run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
           Sid      = "Logs"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rolecall:*"
+          Resource = "arn:aws-cn:logs:cn-north-1:999999999999:log-group:/aws/lambda/rolecall:*"
         },
         {
           Sid      = "Tracing"
@@ -78,7 +78,7 @@ run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
       ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
       ] == [[
         "lambda:InvokeFunction", "rolecall", "live", "apigateway.amazonaws.com",
-        "arn:aws:execute-api:us-east-1:123456789012:abcdefghij/*/*",
+        "arn:aws-cn:execute-api:cn-north-1:999999999999:abcdefghij/*/*",
     ]]
     error_message = "the HTTP API alone may call the function, by its alias"
   }
@@ -87,7 +87,7 @@ run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
       ROLECALL_CONFIG      = "{}"
       ROLECALL_EXTERNAL_ID = "rolecall"
       ROLECALL_INVOKE_MODE = "BUFFERED"
-      ROLECALL_PUBLIC_URL  = "https://abcdefghij.execute-api.us-east-1.amazonaws.com"
+      ROLECALL_PUBLIC_URL  = "https://abcdefghij.execute-api.cn-north-1.amazonaws.com.cn"
       SSL_CERT_FILE        = "/etc/pki/tls/certs/ca-bundle.crt"
     })
     error_message = "the environment"
@@ -118,7 +118,7 @@ run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
       Version = "2012-10-17"
       Statement = [{
         Effect    = "Allow"
-        Principal = { AWS = "arn:aws:iam::123456789012:role/rolecall-function" }
+        Principal = { AWS = "arn:aws-cn:iam::999999999999:role/rolecall-function" }
         Action    = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
         Condition = { StringEquals = { "sts:ExternalId" = "rolecall" }, StringLike = { "sts:SourceIdentity" = "*" } }
       }]
@@ -126,7 +126,7 @@ run "the_default_is_an_http_api_and_may_write_logs_and_traces_only" {
     error_message = "the trust policy that callers' roles need"
   }
   assert {
-    condition     = output.mcp_url == "https://abcdefghij.execute-api.us-east-1.amazonaws.com/mcp" && output.api_id == "abcdefghij"
+    condition     = output.mcp_url == "https://abcdefghij.execute-api.cn-north-1.amazonaws.com.cn/mcp" && output.api_id == "abcdefghij"
     error_message = "the outputs"
   }
 }
@@ -135,21 +135,21 @@ run "everything_has_just_the_statements_it_needs" {
   variables {
     front_door              = "rest_api"
     timeout_seconds         = 900
-    web_acl_arn             = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/rolecall/0123abcd"
+    web_acl_arn             = "arn:aws-cn:wafv2:cn-north-1:999999999999:regional/webacl/rolecall/0123abcd"
     vpc_id                  = "vpc-0123"
     private_subnet_ids      = ["subnet-0123"]
     egress_cidr_blocks      = ["10.0.0.0/8", "192.0.2.0/24"]
-    secret_arns             = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
-    secret_kms_key_arns     = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-    assumable_role_arns     = ["arn:aws:iam::111122223333:role/QuiltReader"]
+    secret_arns             = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf"]
+    secret_kms_key_arns     = ["arn:aws-cn:kms:cn-north-1:999999999999:key/0123-secrets"]
+    assumable_role_arns     = ["arn:aws-cn:iam::111122223333:role/QuiltReader"]
     external_id             = "given"
     environment             = { CATALOG = "catalog" }
-    kms_key_arn             = "arn:aws:kms:us-east-1:123456789012:key/0123-own"
+    kms_key_arn             = "arn:aws-cn:kms:cn-north-1:999999999999:key/0123-own"
     enable_vault_table      = true
     provisioned_concurrency = 2
     reserved_concurrency    = 50
     function_version        = "3"
-    alarm_topic_arns        = ["arn:aws:sns:us-east-1:123456789012:alarms"]
+    alarm_topic_arns        = ["arn:aws-cn:sns:cn-north-1:999999999999:alarms"]
     tags                    = { team = "data" }
   }
   assert {
@@ -158,39 +158,39 @@ run "everything_has_just_the_statements_it_needs" {
         Sid      = "Logs"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/rolecall:*"
+        Resource = "arn:aws-cn:logs:cn-north-1:999999999999:log-group:/aws/lambda/rolecall:*"
       },
       {
         Sid      = "ReadSecrets"
         Effect   = "Allow"
         Action   = "secretsmanager:GetSecretValue"
-        Resource = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
+        Resource = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf"]
       },
       {
         Sid       = "DecryptSecrets"
         Effect    = "Allow"
         Action    = "kms:Decrypt"
-        Resource  = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com" } }
+        Resource  = ["arn:aws-cn:kms:cn-north-1:999999999999:key/0123-secrets"]
+        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com.cn" } }
       },
       {
         Sid      = "AssumeCallerRoles"
         Effect   = "Allow"
         Action   = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
-        Resource = ["arn:aws:iam::111122223333:role/QuiltReader"]
+        Resource = ["arn:aws-cn:iam::111122223333:role/QuiltReader"]
       },
       {
         Sid      = "Vault"
         Effect   = "Allow"
         Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"]
-        Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/rolecall-vault"
+        Resource = "arn:aws-cn:dynamodb:cn-north-1:999999999999:table/rolecall-vault"
       },
       {
         Sid       = "VaultKey"
         Effect    = "Allow"
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource  = "arn:aws:kms:us-east-1:123456789012:key/0123-own"
-        Condition = { StringEquals = { "kms:ViaService" = "dynamodb.us-east-1.amazonaws.com" } }
+        Resource  = "arn:aws-cn:kms:cn-north-1:999999999999:key/0123-own"
+        Condition = { StringEquals = { "kms:ViaService" = "dynamodb.cn-north-1.amazonaws.com.cn" } }
       },
       {
         Sid      = "Tracing"
@@ -215,7 +215,7 @@ run "everything_has_just_the_statements_it_needs" {
           "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
         ]
         Resource  = "*"
-        Condition = { ArnEquals = { "lambda:SourceFunctionArn" = "arn:aws:lambda:us-east-1:123456789012:function:rolecall" } }
+        Condition = { ArnEquals = { "lambda:SourceFunctionArn" = "arn:aws-cn:lambda:cn-north-1:999999999999:function:rolecall" } }
       },
     ]
     error_message = "the policy of the function's role"
@@ -226,7 +226,7 @@ run "everything_has_just_the_statements_it_needs" {
       ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
       ] == [[
         "lambda:InvokeFunction", "rolecall", "live", "apigateway.amazonaws.com",
-        "arn:aws:execute-api:us-east-1:123456789012:abcdefghij/*/*/*",
+        "arn:aws-cn:execute-api:cn-north-1:999999999999:abcdefghij/*/*/*",
     ]]
     error_message = "the REST API alone may call the function, by its alias"
   }
@@ -235,7 +235,7 @@ run "everything_has_just_the_statements_it_needs" {
     error_message = "egress to the given ranges only"
   }
   assert {
-    condition     = aws_wafv2_web_acl_association.this[0].resource_arn == "arn:aws:apigateway:us-east-1::/restapis/abcdefghij/stages/live"
+    condition     = aws_wafv2_web_acl_association.this[0].resource_arn == "arn:aws-cn:apigateway:cn-north-1::/restapis/abcdefghij/stages/live"
     error_message = "the web ACL stands before the stage"
   }
   # moto has no provisioned concurrency.
@@ -251,7 +251,7 @@ run "everything_has_just_the_statements_it_needs" {
   assert {
     condition = (
       aws_lambda_function.this.environment[0].variables["ROLECALL_INVOKE_MODE"] == "RESPONSE_STREAM"
-      && aws_lambda_function.this.environment[0].variables["ROLECALL_PUBLIC_URL"] == "https://abcdefghij.execute-api.us-east-1.amazonaws.com/live"
+      && aws_lambda_function.this.environment[0].variables["ROLECALL_PUBLIC_URL"] == "https://abcdefghij.execute-api.cn-north-1.amazonaws.com.cn/live"
       && aws_lambda_function.this.environment[0].variables["ROLECALL_VAULT_TABLE"] == "rolecall-vault"
       && aws_lambda_function.this.environment[0].variables["ROLECALL_EXTERNAL_ID"] == "given"
       && aws_lambda_function.this.environment[0].variables["CATALOG"] == "catalog"
@@ -260,7 +260,7 @@ run "everything_has_just_the_statements_it_needs" {
   }
   assert {
     condition = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.counted), [aws_cloudwatch_metric_alarm.duration]) :
-      alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:123456789012:alarms"]) && alarm.ok_actions == alarm.alarm_actions
+      alarm.alarm_actions == toset(["arn:aws-cn:sns:cn-north-1:999999999999:alarms"]) && alarm.ok_actions == alarm.alarm_actions
     ]) && length(aws_cloudwatch_metric_alarm.counted) == 5
     error_message = "six alarms, each to the topic"
   }
@@ -274,7 +274,7 @@ run "everything_has_just_the_statements_it_needs" {
 run "a_load_balancer_forwards_five_paths_by_two_rules" {
   variables {
     front_door         = "alb"
-    alb_listener_arn   = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/shared/0123/4567"
+    alb_listener_arn   = "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:listener/app/shared/0123/4567"
     listener_host      = "tools.example.com"
     listener_base_path = "/rolecall"
   }
@@ -284,7 +284,7 @@ run "a_load_balancer_forwards_five_paths_by_two_rules" {
       ) : [permission.action, permission.function_name, permission.qualifier, permission.principal, permission.source_arn]
       ] == [[
         "lambda:InvokeFunction", "rolecall", "live", "elasticloadbalancing.amazonaws.com",
-        "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/rolecall/*",
+        "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:targetgroup/rolecall/*",
     ]]
     error_message = "the stack's own target group alone may call the function, by its alias"
   }
@@ -323,7 +323,7 @@ run "a_function_url_takes_signed_calls_only" {
     error_message = "nobody may call the function but by policies of their own"
   }
   assert {
-    condition     = !contains(keys(aws_lambda_function.this.environment[0].variables), "ROLECALL_PUBLIC_URL") && output.public_url == "https://abcdefghij.lambda-url.us-east-1.on.aws"
+    condition     = !contains(keys(aws_lambda_function.this.environment[0].variables), "ROLECALL_PUBLIC_URL") && output.public_url == "https://abcdefghij.lambda-url.cn-north-1.on.aws"
     error_message = "the URL is an output only"
   }
 }
@@ -355,7 +355,7 @@ run "an_environment_that_lambda_would_refuse" {
 run "a_secret_by_a_part_of_its_arn" {
   command = plan
   variables {
-    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"]
+    secret_arns = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt"]
   }
   expect_failures = [var.secret_arns]
 }
@@ -380,7 +380,7 @@ run "a_secret_that_the_configuration_names" {
   command = plan
   variables {
     configuration = jsonencode({ auth = { issuers = [{ hs256 = {
-      "$secret" = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf", key = "k"
+      "$secret" = "arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf", key = "k"
     } }] } })
   }
 }

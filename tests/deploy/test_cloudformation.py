@@ -22,12 +22,14 @@ LAMBDA = cloudformation.load(FOLDER / "rolecall.yaml")
 ECS = cloudformation.load(FOLDER / "rolecall-ecs.yaml")
 TEMPLATES = {"rolecall.yaml": LAMBDA, "rolecall-ecs.yaml": ECS}
 
-LISTENER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/0123456789abcdef/fedcba9876543210"
-KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-VAULT_KEY = "arn:aws:kms:us-east-1:123456789012:key/66666666-7777-8888-9999-000000000000"
-SECRETS = [f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}" for name in ("jwt-AbCdEf", "github-GhIjKl")]
-ROLES = ["arn:aws:iam::123456789012:role/Analyst", "arn:aws:iam::999999999999:role/team/Admin"]
-REPOSITORY = "arn:aws:ecr:us-east-1:123456789012:repository/rolecall"
+LISTENER = "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:listener/app/web/0123456789abcdef/fedcba9876543210"
+KEY = "arn:aws-cn:kms:cn-north-1:999999999999:key/11111111-2222-3333-4444-555555555555"
+VAULT_KEY = "arn:aws-cn:kms:cn-north-1:999999999999:key/66666666-7777-8888-9999-000000000000"
+SECRETS = [
+    f"arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:{name}" for name in ("jwt-AbCdEf", "github-GhIjKl")
+]
+ROLES = ["arn:aws-cn:iam::999999999999:role/Analyst", "arn:aws-cn:iam::111122223333:role/team/Admin"]
+REPOSITORY = "arn:aws-cn:ecr:cn-north-1:999999999999:repository/rolecall"
 
 NEEDED = {"PackageBucket": "packages", "PackageKey": "rolecall-1.zip", "Configuration": "{}"}
 ECS_NEEDED = {
@@ -58,7 +60,7 @@ STATEMENTS = {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": [KEY],
-        "Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com"}},
+        "Condition": {"StringLike": {"kms:ViaService": "secretsmanager.*.amazonaws.com.cn"}},
     },
     "AssumeCallerRoles": {
         "Effect": "Allow",
@@ -74,13 +76,13 @@ STATEMENTS = {
             "dynamodb:DeleteItem",
             "dynamodb:Query",
         ],
-        "Resource": "arn:aws:dynamodb:us-east-1:123456789012:table/tools-vault",
+        "Resource": "arn:aws-cn:dynamodb:cn-north-1:999999999999:table/tools-vault",
     },
     "VaultKey": {
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": VAULT_KEY,
-        "Condition": {"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}},
+        "Condition": {"StringEquals": {"kms:ViaService": "dynamodb.cn-north-1.amazonaws.com.cn"}},
     },
     "Tracing": {
         "Effect": "Allow",
@@ -93,7 +95,7 @@ STATEMENTS = {
         "Action": NETWORK_INTERFACE_ACTIONS,
         "Resource": "*",
         "Condition": {
-            "ArnEquals": {"lambda:SourceFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:tools"}
+            "ArnEquals": {"lambda:SourceFunctionArn": "arn:aws-cn:lambda:cn-north-1:999999999999:function:tools"}
         },
     },
     "ExecuteCommand": {
@@ -175,7 +177,7 @@ def logs(group: str) -> dict[str, Any]:
         "Sid": "Logs",
         "Effect": "Allow",
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-        "Resource": f"arn:aws:logs:us-east-1:123456789012:log-group:{group}:*",
+        "Resource": f"arn:aws-cn:logs:cn-north-1:999999999999:log-group:{group}:*",
     }
 
 
@@ -287,7 +289,7 @@ def test_the_services_roles_are_for_tasks_of_this_account_alone() -> None:
                 "Effect": "Allow",
                 "Action": "sts:AssumeRole",
                 "Principal": {"Service": "ecs-tasks.amazonaws.com"},
-                "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
+                "Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}},
             }
         ],
     }
@@ -310,7 +312,7 @@ def test_the_trust_policy_that_callers_roles_need(
         "Statement": [
             {
                 "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::123456789012:role/{role}"},
+                "Principal": {"AWS": f"arn:aws-cn:iam::999999999999:role/{role}"},
                 "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
                 "Condition": {
                     "StringEquals": {"sts:ExternalId": external_id},
@@ -327,9 +329,9 @@ def test_the_trust_policy_that_callers_roles_need(
 @pytest.mark.parametrize(
     ("parameters", "principal", "source"),
     [
-        ({}, "apigateway", "execute-api:us-east-1:123456789012:<HttpApi>/*/*"),
-        ({"FrontDoor": "rest_api"}, "apigateway", "execute-api:us-east-1:123456789012:<RestApi>/*/*/*"),
-        (ALB, "elasticloadbalancing", "elasticloadbalancing:us-east-1:123456789012:targetgroup/tools/*"),
+        ({}, "apigateway", "execute-api:cn-north-1:999999999999:<HttpApi>/*/*"),
+        ({"FrontDoor": "rest_api"}, "apigateway", "execute-api:cn-north-1:999999999999:<RestApi>/*/*/*"),
+        (ALB, "elasticloadbalancing", "elasticloadbalancing:cn-north-1:999999999999:targetgroup/tools/*"),
     ],
     ids=["http_api", "rest_api", "alb"],
 )
@@ -337,9 +339,9 @@ def test_the_front_door_alone_may_call_the_alias(parameters: dict[str, str], pri
     (permission,) = function_stack(**parameters).of_type("AWS::Lambda::Permission").values()
     assert permission == {
         "Action": "lambda:InvokeFunction",
-        "FunctionName": "arn:aws:lambda:us-east-1:123456789012:function:<Live>",
+        "FunctionName": "arn:aws-cn:lambda:cn-north-1:999999999999:function:<Live>",
         "Principal": f"{principal}.amazonaws.com",
-        "SourceArn": f"arn:aws:{source}",
+        "SourceArn": f"arn:aws-cn:{source}",
     }
 
 
@@ -362,10 +364,10 @@ def test_a_function_url_asks_for_signed_requests_and_grants_nothing() -> None:
 @pytest.mark.parametrize(
     ("parameters", "told", "called", "mode", "api_id"),
     [
-        ({}, *["https://<HttpApi>.execute-api.us-east-1.amazonaws.com"] * 2, "BUFFERED", "<HttpApi>"),
+        ({}, *["https://<HttpApi>.execute-api.cn-north-1.amazonaws.com.cn"] * 2, "BUFFERED", "<HttpApi>"),
         (
             {"FrontDoor": "rest_api"},
-            *["https://<RestApi>.execute-api.us-east-1.amazonaws.com/live"] * 2,
+            *["https://<RestApi>.execute-api.cn-north-1.amazonaws.com.cn/live"] * 2,
             "RESPONSE_STREAM",
             "<RestApi>",
         ),
@@ -374,7 +376,7 @@ def test_a_function_url_asks_for_signed_requests_and_grants_nothing() -> None:
         (
             {"FrontDoor": "function_url"},
             None,
-            "https://<FunctionUrl>.lambda-url.us-east-1.on.aws",
+            "https://<FunctionUrl>.lambda-url.cn-north-1.on.aws",
             "RESPONSE_STREAM",
             "<FunctionUrl>",
         ),
@@ -405,7 +407,7 @@ def test_the_functions_environment() -> None:
         "ROLECALL_CONFIG": '{"a":1}',
         "ROLECALL_EXTERNAL_ID": "us",
         "ROLECALL_INVOKE_MODE": "BUFFERED",
-        "ROLECALL_PUBLIC_URL": "https://<HttpApi>.execute-api.us-east-1.amazonaws.com",
+        "ROLECALL_PUBLIC_URL": "https://<HttpApi>.execute-api.cn-north-1.amazonaws.com.cn",
         "ROLECALL_VAULT_TABLE": "tools-vault",
         "SSL_CERT_FILE": "/etc/pki/tls/certs/ca-bundle.crt",
     }
@@ -434,7 +436,7 @@ def test_the_container(command: str) -> None:
             "LogDriver": "awslogs",
             "Options": {
                 "awslogs-group": "<LogGroup>",
-                "awslogs-region": "us-east-1",
+                "awslogs-region": "cn-north-1",
                 "awslogs-stream-prefix": "rolecall",
             },
         },
@@ -556,8 +558,8 @@ def test_the_listener_rules_have_five_values_at_most(base: str) -> None:
 
 def test_what_the_templates_ask_for_is_what_awss_schemas_take(tmp_path: Path) -> None:
     """The linter sees parameters by their defaults alone: here it sees each front door, with all options on."""
-    topic, version = "arn:aws:sns:us-east-1:123456789012:alarms", {"FunctionVersion": "7", "Release": "2"}
-    web_acl = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/11111111-2222-3333-4444-555555555555"
+    topic, version = "arn:aws-cn:sns:cn-north-1:999999999999:alarms", {"FunctionVersion": "7", "Release": "2"}
+    web_acl = "arn:aws-cn:wafv2:cn-north-1:999999999999:regional/webacl/a/11111111-2222-3333-4444-555555555555"
     grants = {"SecretArns": ",".join(SECRETS), "SecretKmsKeyArns": KEY, "AssumableRoleArns": ",".join(ROLES)}
     subnets = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
     network = {"VpcId": IN_VPC["VpcId"], "PrivateSubnetIds": subnets, "EgressCidrBlocks": "10.0.0.0/8,192.0.2.7/32"}
@@ -603,7 +605,7 @@ def test_a_list_has_no_empty_member(name: str) -> None:
     template, needed = TEMPLATES[name], NEEDED if name == "rolecall.yaml" else ECS_NEEDED
     good = {"PrivateSubnetIds": "subnet-0a", "EgressCidrBlocks": "10.0.0.0/8", "SecretArns": SECRETS[0]}
     good |= {"SecretKmsKeyArns": KEY, "AssumableRoleArns": ROLES[0]}
-    good |= {"AlarmTopicArns": "arn:aws:sns:eu-west-1:123456789012:alarms"}
+    good |= {"AlarmTopicArns": "arn:aws-cn:sns:eu-west-1:999999999999:alarms"}
     lists = {key: found for key, found in template["Parameters"].items() if found["Type"] == "CommaDelimitedList"}
     for key, declared in lists.items():
         parameters = {**needed, **(IN_VPC if key == "PrivateSubnetIds" else {})}

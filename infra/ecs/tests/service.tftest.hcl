@@ -2,28 +2,28 @@
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
+    defaults = { account_id = "999999999999" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+    defaults = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
   }
   mock_data "aws_region" {
-    defaults = { id = "us-east-1", name = "us-east-1" }
+    defaults = { id = "cn-north-1", name = "cn-north-1" }
   }
   mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mocked" }
+    defaults = { arn = "arn:aws-cn:iam::999999999999:role/mocked" }
   }
   mock_resource "aws_lb_target_group" {
-    defaults = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/rolecall/0123456789abcdef" }
+    defaults = { arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:targetgroup/rolecall/0123456789abcdef" }
   }
 }
 
 variables {
-  image                 = "123456789012.dkr.ecr.us-east-1.amazonaws.com/rolecall:0.1.0"
+  image                 = "999999999999.dkr.ecr.cn-north-1.amazonaws.com.cn/rolecall:0.1.0"
   configuration         = "{}"
   vpc_id                = "vpc-0123"
   private_subnet_ids    = ["subnet-0123"]
-  alb_listener_arn      = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/shared/0123/4567"
+  alb_listener_arn      = "arn:aws-cn:elasticloadbalancing:cn-north-1:999999999999:listener/app/shared/0123/4567"
   alb_security_group_id = "sg-0123"
   listener_host         = "mcp.example.com"
 }
@@ -40,7 +40,7 @@ run "the_default_task_may_do_nothing" {
         Sid      = "Logs"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/rolecall:*"
+        Resource = "arn:aws-cn:logs:cn-north-1:999999999999:log-group:/ecs/rolecall:*"
       }]
     }
     error_message = "the policy of the execution role"
@@ -52,7 +52,7 @@ run "the_default_task_may_do_nothing" {
         Effect    = "Allow"
         Action    = "sts:AssumeRole"
         Principal = { Service = "ecs-tasks.amazonaws.com" }
-        Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+        Condition = { StringEquals = { "aws:SourceAccount" = "999999999999" } }
       }]
     }])
     error_message = "the trust policies"
@@ -78,7 +78,7 @@ run "the_default_task_may_do_nothing" {
   assert {
     condition = jsondecode(aws_ecs_task_definition.this.container_definitions) == [{
       name                   = "rolecall"
-      image                  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/rolecall:0.1.0"
+      image                  = "999999999999.dkr.ecr.cn-north-1.amazonaws.com.cn/rolecall:0.1.0"
       essential              = true
       command                = ["serve", "--listen", "0.0.0.0:8080"]
       user                   = "65532:65532"
@@ -96,7 +96,7 @@ run "the_default_task_may_do_nothing" {
         logDriver = "awslogs"
         options = {
           awslogs-group         = "/ecs/rolecall"
-          awslogs-region        = "us-east-1"
+          awslogs-region        = "cn-north-1"
           awslogs-stream-prefix = "rolecall"
         }
       }
@@ -107,10 +107,10 @@ run "the_default_task_may_do_nothing" {
 
 run "everything_has_just_the_statements_it_needs" {
   variables {
-    secret_arns            = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
-    secret_kms_key_arns    = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-    assumable_role_arns    = ["arn:aws:iam::111122223333:role/QuiltReader"]
-    ecr_repository_arn     = "arn:aws:ecr:us-east-1:123456789012:repository/rolecall"
+    secret_arns            = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf"]
+    secret_kms_key_arns    = ["arn:aws-cn:kms:cn-north-1:999999999999:key/0123-secrets"]
+    assumable_role_arns    = ["arn:aws-cn:iam::111122223333:role/QuiltReader"]
+    ecr_repository_arn     = "arn:aws-cn:ecr:cn-north-1:999999999999:repository/rolecall"
     enable_execute_command = true
   }
   assert {
@@ -119,20 +119,20 @@ run "everything_has_just_the_statements_it_needs" {
         Sid      = "ReadSecrets"
         Effect   = "Allow"
         Action   = "secretsmanager:GetSecretValue"
-        Resource = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf"]
+        Resource = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf"]
       },
       {
         Sid       = "DecryptSecrets"
         Effect    = "Allow"
         Action    = "kms:Decrypt"
-        Resource  = ["arn:aws:kms:us-east-1:123456789012:key/0123-secrets"]
-        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com" } }
+        Resource  = ["arn:aws-cn:kms:cn-north-1:999999999999:key/0123-secrets"]
+        Condition = { StringLike = { "kms:ViaService" = "secretsmanager.*.amazonaws.com.cn" } }
       },
       {
         Sid      = "AssumeCallerRoles"
         Effect   = "Allow"
         Action   = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
-        Resource = ["arn:aws:iam::111122223333:role/QuiltReader"]
+        Resource = ["arn:aws-cn:iam::111122223333:role/QuiltReader"]
       },
       {
         Sid    = "ExecuteCommand"
@@ -152,14 +152,14 @@ run "everything_has_just_the_statements_it_needs" {
         Sid      = "Logs"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/rolecall:*"
+        Resource = "arn:aws-cn:logs:cn-north-1:999999999999:log-group:/ecs/rolecall:*"
       },
       { Sid = "RegistryToken", Effect = "Allow", Action = "ecr:GetAuthorizationToken", Resource = "*" },
       {
         Sid      = "Pull"
         Effect   = "Allow"
         Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-        Resource = "arn:aws:ecr:us-east-1:123456789012:repository/rolecall"
+        Resource = "arn:aws-cn:ecr:cn-north-1:999999999999:repository/rolecall"
       },
     ]
     error_message = "the policy of the execution role"
@@ -189,7 +189,7 @@ run "a_size_that_fargate_has" {
 run "a_secret_by_a_part_of_its_arn" {
   command = plan
   variables {
-    secret_arns = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"]
+    secret_arns = ["arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt"]
   }
   expect_failures = [var.secret_arns]
 }
@@ -214,7 +214,7 @@ run "a_secret_that_the_configuration_names" {
   command = plan
   variables {
     configuration = jsonencode({ auth = { issuers = [{ hs256 = {
-      "$secret" = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf", key = "k"
+      "$secret" = "arn:aws-cn:secretsmanager:cn-north-1:999999999999:secret:jwt-AbCdEf", key = "k"
     } }] } })
   }
 }

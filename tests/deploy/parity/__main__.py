@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from . import bad_input, cloudformation, definitions, graph, inputs, known, mutations, plans, readmes
-from .configurations import CONFIGURATIONS
+from .configurations import CONFIGURATIONS, PACKAGE_BYTES
 from .graph import Graph
-from .kinds import UnknownKind
+from .kinds import ParityError
 
 
 def main() -> int:
@@ -32,8 +32,11 @@ def main() -> int:
     if arguments.write:
         readmes.write(arguments.root)
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        wrong, summary = compare(arguments.root.resolve(), Path(folder))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            wrong, summary = compare(arguments.root.resolve(), Path(folder))
+    except ParityError as error:
+        wrong, summary = [str(error)], ["There is nothing to compare."]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(*summary, sep="\n")
     return 1 if wrong else 0
@@ -43,7 +46,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     """What is wrong, and a summary."""
     started = time.monotonic()
     package = folder / "bootstrap.zip"
-    package.write_bytes(b"no package: nothing is deployed")
+    package.write_bytes(PACKAGE_BYTES)
     app = definitions.cdk_app(root / definitions.CDK)
     templates = {variant: cloudformation.load(root / file) for variant, file in definitions.TEMPLATES.items()}
     modules = {variant: root / module for variant, module in definitions.MODULES.items()}
@@ -61,7 +64,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
                     others[definition, name] = definitions.of_cdk(app, one, package)
                 else:
                     others[definition, name] = definitions.of_cloudformation(templates[one.variant], one)
-            except (cloudformation.TemplateError, graph.GraphError, UnknownKind) as error:
+            except ParityError as error:
                 wrong.append(f"{definition}, {name}: {error}")
     if wrong:
         return wrong, ["There is nothing to compare: no graph of these."]
@@ -71,7 +74,7 @@ def compare(root: Path, folder: Path) -> tuple[list[str], list[str]]:
     wrong += of_inputs(modules, app, templates)
     wrong += bad_input.mistakes(modules, app, templates, folder / "bad input")
     wrong += readmes.stale(root)
-    not_found = list(mutations.not_found(mutations.Project(root, package, terraform), folder / "planted", faulty))
+    not_found = list(mutations.not_found(mutations.Project(root, package, terraform, others), folder / "planted", faulty))
     wrong += not_found
 
     resources = sum(len(one.resources) for one in terraform.values())
@@ -93,11 +96,12 @@ def of_graphs(terraform: dict[str, Graph], others: dict[tuple[str, str], Graph])
     """What is wrong with the graphs."""
     wrong = []
     for name, found in terraform.items():
-        wrong += [f"Terraform, {name}: {sentence}" for sentence in graph.out_of_order(found, known.ORDERS)]
+        wrong += [f"Terraform, {name}: {sentence}" for sentence in graph.out_of_order("Terraform", found, known.ORDERS)]
     for (definition, name), other in others.items():
         wrong += known.unexplained(definition, name, terraform[name], other)
-        wrong += [f"{definition}, {name}: {sentence}" for sentence in graph.out_of_order(other, known.ORDERS)]
-    return wrong + known.not_needed({key: (terraform[key[1]], other) for key, other in others.items()})
+        order = graph.out_of_order(definition, other, known.ORDERS)
+        wrong += [f"{definition}, {name}: {sentence}" for sentence in order]
+    return wrong
 
 
 def of_inputs(modules: dict[str, Path], app: ModuleType, templates: dict[str, dict[str, Any]]) -> list[str]:
@@ -105,6 +109,7 @@ def of_inputs(modules: dict[str, Path], app: ModuleType, templates: dict[str, di
     wrong = []
     for variant, path in modules.items():
         module = plans.Module.read(path)
+        wrong += known.lifecycle_differences(variant, module)
         wrong += inputs.input_differences(module, app.VARIANTS[variant][1], templates[variant])
         wrong += inputs.output_differences(module, inputs.cdk_outputs(app, variant), "CDK")
         wrong += inputs.output_differences(module, inputs.cloudformation_outputs(templates[variant]), "CloudFormation")

@@ -8,8 +8,11 @@ CloudFormation as the parameters are checked.
 
 import contextlib
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator
@@ -21,8 +24,10 @@ from .configurations import (
     LISTENER,
     NOT_IN_CLOUDFORMATION,
     ROLES,
+    REPOSITORY,
     SECRETS,
     SERVICE,
+    TOPICS,
     WEB_ACL,
     Configuration,
 )
@@ -82,14 +87,23 @@ WITH: dict[tuple[str, str], dict[str, Any]] = {
     ("service", "cpu"): {"memory": 2048},
     ("function", "egress_cidr_blocks"): {"vpc_id": "vpc-0a1b2c3d", "private_subnet_ids": ["subnet-0a1b2c3d"]},
 }
+
+
+def wrong_arns(good: str) -> tuple[str, ...]:
+    """A good ARN, of which each part that all ARNs have is wrong in turn."""
+    other_region = good.replace("::", ":us-east-1:") if "::" in good else good.replace(":us-east-1:", "::")
+    short, long = (good.replace(ACCOUNT, account) for account in (ACCOUNT[1:], f"{ACCOUNT}9"))
+    return (good.replace("arn:aws:", "arn:azure:"), other_region, short, long)
+
+
 KMS_SENTENCE = "A KMS key must be given by its full key ARN."
 BAD_KEYS = (
     "1234abcd-12ab-34cd-56ef-1234567890ab",
     "alias/mine",
     f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/mine",
     f"arn:aws:kms:us-east-1:{ACCOUNT}:key/*",
-    "arn:aws:kms:us-east-1:12345678901:key/a",
     f"{KEY}:1",
+    *wrong_arns(KEY),
 )
 RETENTION = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
@@ -245,11 +259,10 @@ RULES = [
             LISTENER.replace("listener/app", "listener/net"),
             LISTENER.replace("listener/app", "listener-rule/app"),
             LISTENER.replace("listener/", "loadbalancer/").rsplit("/", 1)[0],
-            LISTENER.replace(ACCOUNT, "1"),
             LISTENER + "*",
             LISTENER + "/0",
-            LISTENER.replace("arn:aws", "arn:azure"),
             LISTENER + "\n",
+            *wrong_arns(LISTENER),
         ),
         (LISTENER, LISTENER.replace("arn:aws", "arn:aws-us-gov").replace("us-east-1", "us-gov-west-1")),
     ),
@@ -262,7 +275,7 @@ RULES = [
     Rule(
         "A listener host must be a host name in lower case, without wildcards.",
         "listener_host",
-        ("*.example.com", "Tools.example.com", "a?b", "-a", ".a", "a/b", "a:443", "a b"),
+        ("*.example.com", "Tools.example.com", "a?b", "-a", ".a", "a/b", "a:443", "a b", "a\n"),
         ("a", "tools.example.com", "1.a-b"),
     ),
     Rule(
@@ -281,6 +294,8 @@ RULES = [
             WEB_ACL.replace("webacl", "rulegroup"),
             WEB_ACL.rsplit("/", 1)[0],
             WEB_ACL + "*",
+            WEB_ACL + "\n",
+            *wrong_arns(WEB_ACL),
         ),
         (None, WEB_ACL),
         ONLY_FUNCTION,
@@ -288,7 +303,7 @@ RULES = [
     Rule(
         "A VPC must be given by its id, such as vpc-0123456789abcdef0.",
         "vpc_id",
-        ("main", "vpc-", "vpc-XYZ", "10.0.0.0/16", "vpc-0a1b2c3d,vpc-1"),
+        ("main", "vpc-", "vpc-XYZ", "10.0.0.0/16", "vpc-0a1b2c3d,vpc-1", "vpc-0a1b2c3d\n"),
         ("vpc-0a1b2c3d", "vpc-0123456789abcdef0"),
     ),
     Rule(
@@ -329,9 +344,9 @@ RULES = [
                 SECRETS[0] + "*",
                 SECRETS[0].replace("jwt", "?wt"),
                 SECRETS[0].replace("secretsmanager", "ssm"),
-                SECRETS[0].replace(ACCOUNT, ""),
                 SECRETS[0].rsplit(":", 1)[0] + ":",
                 SECRETS[0].rsplit("-", 1)[0],
+                *wrong_arns(SECRETS[0]),
                 "*",
             ),
             SECRETS[0],
@@ -355,8 +370,8 @@ RULES = [
                 f"arn:aws:iam::{ACCOUNT}:role/",
                 f"arn:aws:iam::{ACCOUNT}:user/bob",
                 f"arn:aws:iam::{ACCOUNT}:root",
-                "arn:aws:iam::1:role/a",
                 f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b",
+                *wrong_arns(ROLES[0]),
                 "*",
             ),
             ROLES[0],
@@ -393,7 +408,7 @@ RULES = [
         (0, 2, 29, 31, 364, 3654, -1, 30.5),
         RETENTION,
     ),
-    Rule(KMS_SENTENCE, "kms_key_arn", BAD_KEYS, (None, KEY)),
+    Rule(KMS_SENTENCE, "kms_key_arn", (*BAD_KEYS, f"{KEY}\n"), (None, KEY)),
     Rule(
         "An alarm topic must be given by its full SNS ARN.",
         "alarm_topic_arns",
@@ -403,10 +418,11 @@ RULES = [
                 f"arn:aws:sns:us-east-1:{ACCOUNT}:*",
                 f"arn:aws:sns:us-east-1:{ACCOUNT}:a.fifo",
                 "me@example.com",
+                *wrong_arns(TOPICS[0]),
             ),
-            f"arn:aws:sns:us-east-1:{ACCOUNT}:alarms",
+            TOPICS[0],
         )
-        + ([f"arn:aws:sns:us-east-1:{ACCOUNT}:alarms", ""],),
+        + ([TOPICS[0], ""],),
         ([], [f"arn:aws:sns:us-east-1:{ACCOUNT}:a_b-C"]),
         ONLY_FUNCTION,
     ),
@@ -423,7 +439,13 @@ RULES = [
             "a b:1",
             "a:1\n",
         ),
-        ("rolecall:1", "localhost:5000/a/rolecall:0.1.0-rc_1", f"ghcr.io/a/rolecall@sha256:{'0' * 64}"),
+        # The last is a space to Unicode, and none to a pattern of AWS's or Terraform's: Docker refuses it.
+        (
+            "rolecall:1",
+            "localhost:5000/a/rolecall:0.1.0-rc_1",
+            f"ghcr.io/a/rolecall@sha256:{'0' * 64}",
+            "role\u00a0call:1",
+        ),
         ONLY_SERVICE,
     ),
     Rule(
@@ -457,6 +479,8 @@ RULES = [
             f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/",
             f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/*",
             f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/Rolecall",
+            f"{REPOSITORY}\n",
+            *wrong_arns(REPOSITORY),
         ),
         (None, f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/team/role_call.1"),
         ONLY_SERVICE,
@@ -471,6 +495,13 @@ FARGATE = (
     "Fargate has no task of this CPU and memory: 256 units go with 512, 1024 or 2048 MiB, 512 with 1 to 4 GiB, 1024 "
     "with 2 to 8, 2048 with 4 to 16, and 4096 with 8 to 30, in whole GiB."
 )
+FARGATE_SIZES = {
+    256: (512, 1024, 2048),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+}
 # CloudFormation cannot measure, and has no `environment`.
 ENVIRONMENT = (
     "Lambda measures the environment as JSON, where each quotation mark of a value is two bytes: configuration, public "
@@ -481,6 +512,19 @@ OTHER_ARCHITECTURE = (
 )
 TOGETHER = "A VPC and its subnets must be given together."
 ALB = {"front_door": "alb", "alb_listener_arn": LISTENER}
+
+
+def of_bytes(size: int, letter: str = "x", **inputs: str) -> dict[str, Any]:
+    """Inputs that take so many bytes of the environment, most of them by a letter."""
+    others = {
+        "ROLECALL_CONFIG": FUNCTION["configuration"],
+        "ROLECALL_PUBLIC_URL": inputs.get("public_url", ""),
+        "ROLECALL_EXTERNAL_ID": inputs.get("external_id", inputs.get("name", "rolecall")),
+    }
+    left = size - len(json.dumps(others | {"AB": ""}, separators=(",", ":")))
+    each = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    return FUNCTION | inputs | {"environment": {"AB": letter * (left // each) + "x" * (left % each)}}
+
 
 # What inputs must be to each other.
 BETWEEN = [
@@ -499,9 +543,9 @@ BETWEEN = [
         for architecture in ("arm64", "x86_64")
     ),
     Case("function", FUNCTION | {"architecture": "x86_64"}, None),
+    *(Case("function", FUNCTION | {"timeout_seconds": seconds}, None) for seconds in range(1, 31)),
     Case("function", FUNCTION | {"timeout_seconds": 31}, HTTP_API),
     Case("function", FUNCTION | {"timeout_seconds": 900, "front_door": "http_api"}, HTTP_API),
-    Case("function", FUNCTION | {"timeout_seconds": 30}, None),
     Case("function", FUNCTION | ALB | {"timeout_seconds": 31, "listener_host": "a"}, None),
     Case("function", FUNCTION | {"timeout_seconds": 31, "front_door": "function_url"}, None),
     Case("function", FUNCTION | {"front_door": "alb", "listener_host": "a"}, NEEDS_LISTENER),
@@ -516,20 +560,28 @@ BETWEEN = [
     Case("function", FUNCTION | {"vpc_id": "vpc-0a1b2c3d"}, TOGETHER),
     Case("function", FUNCTION | {"private_subnet_ids": ["subnet-0a1b2c3d"]}, TOGETHER),
     Case("function", FUNCTION | {"vpc_id": "vpc-0a1b2c3d", "private_subnet_ids": []}, TOGETHER),
-    Case("function", FUNCTION | {"environment": {"AB": "x" * 3700}}, ENVIRONMENT),
-    Case("function", FUNCTION | {"environment": {"AB": '"' * 1850}}, ENVIRONMENT),
-    Case("function", FUNCTION | {"environment": {"AB": '"' * 1700}}, None),
+    *(
+        Case("function", of_bytes(size, letter, **inputs), sentence)
+        for size, sentence in ((3798, None), (3799, ENVIRONMENT))
+        for letter, inputs in (
+            ("x", {}),
+            ('"', {"name": "tools"}),
+            ("é", {"external_id": "quilt-42"}),
+            ("&", {"public_url": "https://mcp.example.com/tools"}),
+            ("\\u003c<>", {}),
+        )
+    ),
     Case("service", SERVICE, NEEDS_HOST),
     *(
         Case("service", BASE["service"] | {"cpu": cpu, "memory": memory}, FARGATE if memory in bad else None)
-        for cpu, good, bad in (
-            (256, (512, 2048), (513, 3072)),
-            (512, (1024, 4096), (512, 1536, 5120)),
-            (1024, (2048, 8192), (1024, 9216)),
-            (2048, (4096, 16384), (3072, 17408)),
-            (4096, (8192, 30720), (7168, 30000)),
+        for cpu, bad in (
+            (256, (513, 3072)),
+            (512, (512, 1536, 5120)),
+            (1024, (1024, 9216)),
+            (2048, (3072, 17408)),
+            (4096, (7168, 30000)),
         )
-        for memory in (*good, *bad)
+        for memory in (*FARGATE_SIZES[cpu], *bad)
     ),
     Case("service", SERVICE | {"listener_base_path": "/tools"}, NEEDS_HOST),
     Case("service", SERVICE | {"public_url": "https://a"}, None),
@@ -538,20 +590,29 @@ BETWEEN = [
 
 # What CloudFormation takes, and why it cannot do better. The other two refuse it.
 BEYOND_CLOUDFORMATION = [
-    Case(
-        "function",
-        FUNCTION | {"configuration": text},
-        sentence,
-        "configuration",
-    )
-    for text, sentence in (
-        # A pattern does not know JSON: Rolecall refuses it as it starts.
-        ("{a}", JSON_OBJECT),
-        ('{"a": 1,}', JSON_OBJECT),
-        ("{'a': 1}", JSON_OBJECT),
-        # It does not read escapes either.
-        ('{"auth": {"issuers": [{"\\u0068s256": "text"}]}}', NO_SECRET),
-    )
+    *(
+        Case("function", FUNCTION | {"configuration": text}, sentence, "configuration")
+        for text, sentence in (
+            # A pattern does not know JSON: Rolecall refuses it as it starts.
+            ("{a}", JSON_OBJECT),
+            ('{"a": 1,}', JSON_OBJECT),
+            ("{'a': 1}", JSON_OBJECT),
+            # It does not read escapes either.
+            ('{"auth": {"issuers": [{"\\u0068s256": "text"}]}}', NO_SECRET),
+        )
+    ),
+    # It takes away what is around the members of a list.
+    *(
+        Case(
+            variant,
+            BASE[variant] | WITH.get((variant, rule.input), {}) | {rule.input: [f"{rule.good[-1][0]}\n"]},
+            rule.sentence,
+            rule.input,
+        )
+        for rule in RULES
+        if rule.good and isinstance(rule.good[-1], list)
+        for variant in rule.variants
+    ),
 ]
 # What CloudFormation refuses in words of its own, as it expands the template: a logical id has only the letters and
 # digits of the range that it is for. The other two take it.
@@ -648,7 +709,7 @@ def by_cloudformation(templates: dict[str, dict[str, Any]], case: Case) -> list[
 def by_terraform(modules: dict[str, Path], table: list[Case], folder: Path) -> list[list[str]]:
     """What one plan says that has a call for each case. The modules are their variables alone: no provider is asked,
     and whatever else a module would refuse later is no answer here."""
-    make_packages(folder)
+    folder.mkdir(parents=True)
     # A refusal has its place in the text where the value is: all are given, defaults too.
     defaults = {}
     for variant, module in modules.items():
@@ -658,13 +719,13 @@ def by_terraform(modules: dict[str, Path], table: list[Case], folder: Path) -> l
         defaults[variant] = {name: body["default"] for name, body in variables.items() if "default" in body}
         if set(variables) != set(plans.Module.read(module).variables):
             raise plans.PlanError(f"{module}: all variables must be in variables.tf")
-    said: list[list[str]] = []
     # Terraform looks at what inputs are to each other only when each by itself is right, in all calls of a plan.
     between = sum(case in BETWEEN for case in table)
-    starts = [0, *range(between or AT_ONCE, len(table), AT_ONCE)]
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        said += by_one_plan(table[start:end], defaults, folder)
-    return said
+    starts = [*range(0, between, AT_ONCE), *range(between, len(table), AT_ONCE)]
+    parts = [table[start:end] for start, end in zip(starts, [*starts[1:], len(table)], strict=True)]
+    folders = [folder / str(number) for number in range(len(parts))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [said for found in pool.map(by_one_plan, parts, repeat(defaults), folders) for said in found]
 
 
 # What one plan costs grows faster than its calls.
@@ -672,12 +733,13 @@ AT_ONCE = 25
 
 
 def by_one_plan(table: list[Case], defaults: dict[str, dict[str, Any]], folder: Path) -> list[list[str]]:
-    """What one plan says of some cases."""
+    """What one plan says of some cases, in a new folder beside the modules."""
+    make_packages(folder)
     lines: list[str] = []
     first_lines = []
     for number, case in enumerate(table):
         first_lines.append(len(lines) + 1)
-        lines += [f'module "case{number}" {{', f'  source = "./{case.variant}"']
+        lines += [f'module "case{number}" {{', f'  source = "../{case.variant}"']
         inputs = defaults[case.variant] | case.all_inputs()
         lines += [f"  {name} = {plans.hcl(value)}" for name, value in inputs.items()] + ["}"]
     (folder / "main.tf").write_text("\n".join(lines))

@@ -6,7 +6,6 @@ never skipped. A reference to a resource becomes what `kinds` says AWS would ans
 id would be.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,16 +26,14 @@ NO_VALUE = object()
 RESOURCE_KEYS = {"Type", "Properties", "Condition", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"}
 SECTIONS = {
     "AWSTemplateFormatVersion", "Transform", "Description", "Metadata",
-    "Parameters", "Rules", "Mappings", "Conditions", "Resources", "Outputs",
+    "Parameters", "Rules", "Conditions", "Resources", "Outputs",
 }  # fmt: skip
 PARAMETER_KEYS = {
-    "Type", "Default", "Description", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MinLength",
-    "MaxLength",
-    "ConstraintDescription",
+    "Type", "Default", "Description", "AllowedPattern", "AllowedValues", "MaxLength", "ConstraintDescription",
 }  # fmt: skip
 
 
-class TemplateError(Exception):
+class TemplateError(kinds.ParityError):
     """What CloudFormation would refuse, or what this module does not know."""
 
 
@@ -158,23 +155,18 @@ def _satisfies(value: str, declaration: dict[str, Any]) -> bool:
     if "AllowedPattern" in declaration:
         if kind == "Number":
             raise TemplateError("AllowedPattern is for String and CommaDelimitedList")
-        if not all(re.fullmatch(declaration["AllowedPattern"], member) for member in members):
+        # To CloudFormation \d and \s are ASCII's.
+        if not all(re.fullmatch(declaration["AllowedPattern"], member, re.ASCII) for member in members):
             return False
     if "AllowedValues" in declaration:
         allowed = [_text(allowed) for allowed in declaration["AllowedValues"]]
         if not all(member in allowed for member in members):
             return False
-    if kind == "Number" and not re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", value):
+    if kind == "Number" and not re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", value, re.ASCII):
         return False
-    if ("MinValue" in declaration or "MaxValue" in declaration) and kind != "Number":
-        raise TemplateError("MinValue and MaxValue are for Number")
-    if "MinValue" in declaration and float(value) < float(declaration["MinValue"]):
-        return False
-    if "MaxValue" in declaration and float(value) > float(declaration["MaxValue"]):
-        return False
-    if ("MinLength" in declaration or "MaxLength" in declaration) and kind != "String":
-        raise TemplateError("MinLength and MaxLength are for String")
-    return int(declaration.get("MinLength", 0)) <= len(value) <= int(declaration.get("MaxLength", 4096))
+    if "MaxLength" in declaration and kind != "String":
+        raise TemplateError("MaxLength is for String")
+    return len(value) <= int(declaration.get("MaxLength", 4096))
 
 
 def _text(value: Any) -> str:
@@ -226,9 +218,6 @@ def _rule(expression: Any, values: dict[str, Any]) -> Any:
         case "Fn::Contains":
             members, wanted = _rule(argument, values)
             return wanted in members
-        case "Fn::EachMemberIn":
-            members, allowed = _rule(argument, values)
-            return all(member in allowed for member in members)
         case "Fn::EachMemberEquals":
             members, wanted = _rule(argument, values)
             return all(member == wanted for member in members)
@@ -241,8 +230,7 @@ class _Evaluation:
     def __init__(self, template: dict[str, Any], values: dict[str, Any], stack_name: str) -> None:
         self.template = template
         self.values = {**values, **PSEUDO_PARAMETERS, "AWS::StackName": stack_name}
-        extended = "AWS::LanguageExtensions" in str(template.get("Transform", ""))
-        self.extensions: set[str] = {"Fn::ToJsonString", "Fn::Length", "Fn::ForEach"} if extended else set()
+        self.has_loops = template.get("Transform") == "AWS::LanguageExtensions"
         self.declared: dict[str, Any] = self.unrolled(template["Resources"])
         self.tokens = {name: kinds.token(number) for number, name in enumerate(self.declared)}
         self.referred: set[str] = set()
@@ -300,7 +288,7 @@ class _Evaluation:
         return out
 
     def loop(self, key: str, body: list[Any]) -> list[tuple[str, Any]]:
-        if "Fn::ForEach" not in self.extensions:
+        if not self.has_loops:
             raise TemplateError(f"{key} needs the transform AWS::LanguageExtensions")
         variable, collection, template = body
         return [
@@ -340,8 +328,6 @@ class _Evaluation:
         return {key: item for key, item in evaluated.items() if item is not NO_VALUE}
 
     def function(self, name: str, argument: Any) -> Any:
-        if name in ("Fn::ToJsonString", "Fn::Length") and name not in self.extensions:
-            raise TemplateError(f"{name} needs the transform AWS::LanguageExtensions")
         functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self.reference,
             "Fn::GetAtt": self.attribute,
@@ -350,9 +336,6 @@ class _Evaluation:
             "Fn::Split": lambda a: self.value(a[1]).split(a[0]),
             "Fn::Select": lambda a: self.value(a[1])[int(_text(self.value(a[0])))],
             "Fn::Sub": self.substituted,
-            "Fn::FindInMap": self.mapped,
-            "Fn::Length": lambda a: len(self.value(a)),
-            "Fn::ToJsonString": lambda a: json.dumps(self.value(a), separators=(",", ":"), ensure_ascii=False),
         }
         if name not in functions:
             raise TemplateError(f"{name} is not known")
@@ -377,8 +360,6 @@ class _Evaluation:
 
         def one(match: re.Match[str]) -> str:
             name = match[1].strip()
-            if name.startswith("!"):
-                return "${" + name[1:] + "}"
             if name in extra:
                 return _text(self.value(extra[name]))
             if "." in name:
@@ -386,13 +367,6 @@ class _Evaluation:
             return _text(self.reference(name))
 
         return re.sub(r"\$\{([^}]*)\}", one, text)
-
-    def mapped(self, argument: list[Any]) -> Any:
-        table, first, second = (self.value(item) for item in argument)
-        try:
-            return self.template["Mappings"][table][_text(first)][_text(second)]
-        except KeyError as missing:
-            raise TemplateError(f"Fn::FindInMap finds nothing for {table}, {first}, {second}") from missing
 
 
 def _replaced(value: Any, variable: str, item: str) -> Any:

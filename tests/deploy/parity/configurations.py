@@ -14,25 +14,29 @@ LISTENER = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:listener/app/share
 WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:regional/webacl/mcp/473e64fd-f30b-4765-81a0-62ad96dd167a"
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SECRETS = [f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}" for name in ("jwt-AbCdEf", "client-GhIjKl")]
+TOPICS = [f"arn:aws:sns:us-east-1:{ACCOUNT}:{name}" for name in ("alarms", "pager")]
 ROLES = [f"arn:aws:iam::{ACCOUNT}:role/QuiltReader", "arn:aws:iam::210987654321:role/team/QuiltWriter"]
-# What CloudFormation says of a release where nothing is given.
-RELEASE = "1"
+REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/rolecall"
 # What CloudFormation cannot be given: it has no maps, and its tags are the stack's own.
 MAPS = {"environment", "tags"}
 NOT_IN_CLOUDFORMATION = MAPS | {"package_path"}
+PACKAGE_BYTES = b"no package: nothing is deployed"
 PACKAGE = {"PackageBucket": "packages", "PackageKey": "bootstrap.zip"}
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One configuration of a variant: `function` (Lambda) or `service` (ECS). A package's path comes to it later."""
+    """One configuration of a variant: `function` (Lambda) or `service` (ECS). A package's path comes to it later. The
+    release, where one is given, is CloudFormation's alone."""
 
     variant: str
     inputs: dict[str, Any] = field(default_factory=dict)
+    release: str = ""
 
     def parameters(self) -> dict[str, str]:
         """CloudFormation's parameters."""
         given = {pascal(name): text(value) for name, value in self.inputs.items() if name not in NOT_IN_CLOUDFORMATION}
+        given |= {"Release": self.release} if self.release else {}
         return given | PACKAGE if self.variant == "function" else given
 
     def stack_tags(self) -> dict[str, str]:
@@ -80,11 +84,15 @@ CONFIGURATIONS = {
         "function",
         FUNCTION
         | {
+            # Of a load balancer, and so nothing here.
+            "listener_host": "tools.example.com",
+            "function_version": "3",
             "vpc_id": "vpc-0a1b2c3d",
             "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"],
             "egress_cidr_blocks": ["10.0.0.0/8", "192.0.2.0/24", "198.51.100.7/32"],
             "enable_xray": False,
         },
+        release="2026-11-20",
     ),
     "alb": Configuration(
         "function",
@@ -107,6 +115,10 @@ CONFIGURATIONS = {
             "public_url": "https://mcp.example.com",
             "listener_priority": 9,
             "reserved_concurrency": 0,
+            "vpc_id": "vpc-0a1b2c3d",
+            "private_subnet_ids": ["subnet-0a1b2c3d"],
+            "enable_vault_table": True,
+            "alarm_topic_arns": [TOPICS[0]],
         },
     ),
     "rest_api streaming with WAF": Configuration(
@@ -122,6 +134,16 @@ CONFIGURATIONS = {
         },
     ),
     "function_url": Configuration("function", FUNCTION | {"front_door": "function_url", "provisioned_concurrency": 1}),
+    "function_url with a public URL": Configuration(
+        "function",
+        FUNCTION
+        | {
+            "front_door": "function_url",
+            "public_url": "https://mcp.example.com",
+            "secret_arns": SECRETS,
+            "alarm_topic_arns": [TOPICS[0]],
+        },
+    ),
     "everything": Configuration(
         "function",
         FUNCTION
@@ -137,11 +159,15 @@ CONFIGURATIONS = {
             "vpc_id": "vpc-0a1b2c3d",
             "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"],
             "enable_vault_table": True,
-            "alarm_topic_arns": [f"arn:aws:sns:us-east-1:{ACCOUNT}:alarms", f"arn:aws:sns:us-east-1:{ACCOUNT}:pager"],
+            "alarm_topic_arns": TOPICS,
         },
     ),
     "everything behind http_api": Configuration("function", FUNCTION | COMMON | {"front_door": "http_api"}),
     "ecs minimal": Configuration("service", SERVICE | {"listener_host": "tools.example.com"}),
+    "ecs below a path": Configuration(
+        "service",
+        SERVICE | {"listener_host": "tools.example.com", "listener_base_path": "/tools", "secret_arns": SECRETS},
+    ),
     "ecs everything": Configuration(
         "service",
         SERVICE
@@ -154,7 +180,7 @@ CONFIGURATIONS = {
             "memory": 2048,
             "desired_count": 0,
             "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"],
-            "ecr_repository_arn": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/rolecall",
+            "ecr_repository_arn": REPOSITORY,
             "enable_execute_command": True,
         },
     ),

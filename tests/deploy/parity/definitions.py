@@ -16,7 +16,7 @@ from typing import Any, Iterator
 from . import cloudformation, graph, plans
 from .configurations import CONFIGURATIONS, Configuration
 from .graph import Graph
-from .kinds import TAGGABLE, UnknownKind
+from .kinds import TAGGABLE, ParityError
 from .plans import Call
 
 MODULES = {"function": "infra", "service": "infra/ecs"}
@@ -39,7 +39,7 @@ def of_terraform(calls: dict[str, Call], folder: Path) -> dict[str, Graph | Exce
     for name, plan in plans.plans(folder, calls, read).items():
         try:
             graphs[name] = plan if isinstance(plan, Exception) else graph.from_plan(read[calls[name].module], plan)
-        except (graph.GraphError, UnknownKind) as error:
+        except ParityError as error:
             graphs[name] = error
     return graphs
 
@@ -55,7 +55,7 @@ def of_cloudformation(template: dict[str, Any], configuration: Configuration) ->
     for resource in stack.resources.values():
         if resource.type in TAGGABLE and configuration.stack_tags():
             tags = resource.properties.get("Tags", [])
-            own = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+            own = tags if isinstance(tags, dict) else graph.by_name(tags, "Key", "Value")
             resource.properties["Tags"] = configuration.stack_tags() | own
     return graph.from_stack(stack)
 

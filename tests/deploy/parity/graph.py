@@ -15,7 +15,7 @@ from .kinds import TOKEN, Properties
 from .plans import Module, Plan
 
 
-class GraphError(Exception):
+class GraphError(kinds.ParityError):
     """What cannot be a graph: two resources of one name, or a reference that could mean several."""
 
 
@@ -32,22 +32,27 @@ class Node:
 
 @dataclass
 class Graph:
-    """Resources and outputs by name, and for each resource (or part of one) those it directly waits for."""
+    """Resources and outputs by name, and for each resource those it directly waits for.
+
+    What is a resource in one definition and a property in another is a part. As a resource it waits by a name of its
+    own: its whole's, the property's and its number among those."""
 
     resources: dict[str, Properties]
     outputs: dict[str, Any]
     waits_for: dict[str, set[str]]
 
     def waits(self, later: str, earlier: str) -> bool:
-        """Whether one is made after the other, directly or not. A part that is not a resource of its own is its
-        whole."""
-        later, earlier = (key if key in self.waits_for else key.split("#")[0] for key in (later, earlier))
+        """Whether one is made after the other, directly or not."""
         seen, open_ = set(), {later}
         while open_:
             key = open_.pop()
             seen.add(key)
             open_ |= self.waits_for.get(key, set()) - seen
         return earlier in seen
+
+    def parts(self, whole: str, property_: str) -> list[str]:
+        """By which names a property of a resource waits: those of its parts, or its own."""
+        return [key for key in self.waits_for if key.startswith(f"{whole}#{property_}/")] or [whole]
 
 
 def from_plan(module: Module, plan: Plan) -> Graph:
@@ -99,10 +104,6 @@ def digest(body: Any, separators: tuple[str, str] = (",", ":")) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=separators).encode()).hexdigest()
 
 
-# Rules that reach nothing. With none, EC2 lets a new group reach everything.
-NOWHERE = ({"IpProtocol": "-1", "CidrIp": "127.0.0.1/32"}, {"IpProtocol": "icmp", "CidrIp": "255.255.255.255/32"})
-
-
 def template_properties(resource: Resource) -> Properties:
     """A template's resource, with what Terraform would say of it otherwise than by a property."""
     properties = dict(resource.properties)
@@ -112,11 +113,9 @@ def template_properties(resource: Resource) -> Properties:
     ):
         if value != "Delete":
             properties[name] = value
-    if resource.type == "AWS::EC2::SecurityGroup":
-        rules = properties.get("SecurityGroupEgress") or [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
-        properties["SecurityGroupEgress"] = [
-            rule for rule in rules if not any(nowhere.items() <= rule.items() for nowhere in NOWHERE)
-        ]
+    if resource.type == "AWS::EC2::SecurityGroup" and not properties.get("SecurityGroupEgress"):
+        # EC2's own rule.
+        properties["SecurityGroupEgress"] = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
     return properties
 
 
@@ -138,13 +137,18 @@ def graph(nodes: list[Node], outputs: dict[str, Any]) -> Graph:
         keys.setdefault(node.source, set()).add(key)
     waits_for = {key: set() for key in named}
     for part in parts:
-        key = added(part, named)
+        key = f"{added(part, named)}/{len(waits_for)}"
         keys.setdefault(part.source, set()).add(key)
-        waits_for.setdefault(key, set()).add(key.split("#")[0])
+        waits_for[key] = set()
     for node in nodes:
         for key in keys[node.source]:
             waits_for[key] |= {other for source in node.waits_for for other in keys.get(source, ())}
-    resources = {key: canonical(node.type, node.properties) for key, node in named.items()}
+    resources = {}
+    for key, node in named.items():
+        try:
+            resources[key] = canonical(node.type, node.properties)
+        except KeyError as missing:
+            raise GraphError(f"{node.source} ({node.type}) has no {missing}") from missing
     return Graph(resources, canonical("Outputs", resolve(outputs)), waits_for)
 
 
@@ -190,7 +194,7 @@ def resolver(nodes: list[Node]) -> Callable[[Any], Any]:
 def added(part: Node, named: dict[str, Node]) -> str:
     """Adds what is a resource in one definition and a property in another to the resource it belongs to."""
     rule = kinds.PARTS[part.type]
-    name = part.properties[rule.by]
+    name = filled("{%s}" % rule.by, part)
     for key, node in named.items():
         if node.type == rule.of and name in names(node):
             for property_, value in rule.added(part.properties).items():
@@ -215,12 +219,14 @@ def names(node: Node) -> set[str]:
 # Lists that are sets.
 SETS = {
     "Action", "NotAction", "Resource", "AlarmActions", "OKActions", "Dimensions", "Metrics", "SubnetIds", "Subnets",
-    "SecurityGroupIds", "SecurityGroups", "SecurityGroupEgress", "SecurityGroupIngress", "Conditions", "Values",
+    "SecurityGroupIds", "SecurityGroups", "SecurityGroupIngress", "Conditions", "Values",
     "AttributeDefinitions", "Policies", "ClusterSettings",
 }  # fmt: skip
 LISTS_OF_ONE = {"Action", "Resource"}
-# JSON in texts: the order of its keys means nothing.
-DOCUMENTS = {"DashboardBody", "Format", "RoleTrustPolicy"}
+# JSON whose values are of a type: 300 is not "300", and the order of a list means something. (A policy is not so.)
+TYPED = {"Body", "DashboardBody", "Format"}
+# Names in them are a user's, and an empty text is one.
+FREE = {"Environment", "Variables"}
 
 
 def canonical(type_: str, properties: Properties) -> Properties:
@@ -234,12 +240,11 @@ def canonical(type_: str, properties: Properties) -> Properties:
             "AWS::Lambda::Url",
         ):
             properties[name] = function_arn(properties[name], properties.pop("Qualifier", None))
-    if isinstance(properties.get("Tags"), list):
-        properties["Tags"] = {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
-    if isinstance(properties.get("TargetGroupAttributes"), list):
-        properties["TargetGroupAttributes"] = {
-            item["Key"]: item["Value"] for item in properties["TargetGroupAttributes"]
-        }
+    for name in ("Tags", "TargetGroupAttributes"):
+        if isinstance(properties.get(name), list):
+            properties[name] = by_name(properties[name], "Key", "Value")
+    if "SecurityGroupEgress" in properties:
+        properties["SecurityGroupEgress"] = by_name(properties["SecurityGroupEgress"], "CidrIp")
     if type_ == "AWS::ElasticLoadBalancingV2::ListenerRule":
         properties["Conditions"] = [listener_condition(condition) for condition in properties["Conditions"]]
     if type_ == "AWS::ECS::Service":
@@ -250,18 +255,23 @@ def canonical(type_: str, properties: Properties) -> Properties:
             {**container, "Environment": in_order(container["Environment"])}
             for container in properties["ContainerDefinitions"]
         ]
-    if "DestinationArn" in properties.get("AccessLogSettings", {}):
-        settings = properties["AccessLogSettings"]
-        properties["AccessLogSettings"] = {**settings, "DestinationArn": settings["DestinationArn"].removesuffix(":*")}
     return written(properties) or {}
 
 
 def in_order(environment: list[Properties]) -> dict[str, str]:
     """A container's environment by name. In another order it would be another task definition at each deployment."""
-    names_ = [variable["Name"] for variable in environment]
-    if names_ != sorted(set(names_)):
-        raise GraphError(f"the container's environment is not sorted by name: {names_}")
-    return {variable["Name"]: variable["Value"] for variable in environment}
+    named = by_name(environment, "Name", "Value")
+    if list(named) != sorted(named):
+        raise GraphError(f"the container's environment is not sorted by name: {list(named)}")
+    return named
+
+
+def by_name(items: list[Properties], name: str, value: str | None = None) -> dict[str, Any]:
+    """A list's items, or a property of each, by another property, which no two of them share."""
+    named = {item[name]: item[value] if value else item for item in items}
+    if len(named) < len(items):
+        raise GraphError(f"a {name} is there twice: {[item[name] for item in items]}")
+    return named
 
 
 def function_arn(name: str, qualifier: str | None) -> str:
@@ -271,29 +281,36 @@ def function_arn(name: str, qualifier: str | None) -> str:
 
 
 def listener_condition(condition: Properties) -> Properties:
-    """CloudFormation has an older way of writing the values, too."""
+    """A condition, without the name that its kind gives to its values."""
     config = "".join(word.capitalize() for word in condition["Field"].split("-")) + "Config"
-    values = condition.get("Values") or condition[config]["Values"]
-    return {"Field": condition["Field"], "Values": values}
+    return {"Field": condition["Field"], "Values": condition[config]["Values"]}
 
 
 def written(value: Any, name: str = "") -> Any:
-    """A value in the one way of writing: scalars as texts, sets sorted, documents parsed, nothing empty."""
-    if name in DOCUMENTS and isinstance(value, str):
+    """A value in the one way of writing: scalars as texts, sets sorted, nothing empty, documents parsed."""
+    if name in TYPED:
+        return typed(json.loads(value) if isinstance(value, str) else value)
+    if name == "RoleTrustPolicy":
         value = json.loads(value)
     if name in LISTS_OF_ONE and isinstance(value, str):
         value = [value]
     if isinstance(value, dict):
         items = {key: written(item, key) for key, item in value.items()}
-        return {key: item for key, item in items.items() if item not in (None, [], {}, "")}
+        nothing = (None, [], {}) if name in FREE else (None, [], {}, "")
+        return {key: item for key, item in items.items() if item not in nothing}
     if isinstance(value, list):
         items = [written(item) for item in value]
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if name in SETS else items
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
     return value if value is None else str(value)
+
+
+def typed(value: Any) -> Any:
+    """A value that differs where its JSON does: to Python, true is 1."""
+    if isinstance(value, dict):
+        return {key: typed(item) for key, item in value.items()}
+    return [typed(item) for item in value] if isinstance(value, list) else json.dumps(value)
 
 
 # Comparison.
@@ -343,27 +360,38 @@ def compared(place: str, left: Any, right: Any, separator: str = "/") -> Iterato
 
 @dataclass(frozen=True)
 class Order:
-    """What must be made after what, wherever both are, and why. Labels may begin or end anyhow (`*`)."""
+    """What must be made after what, wherever both are, and why; and the definition that cannot say so, if there is one,
+    and why. Labels may begin or end anyhow (`*`)."""
 
     later: str
     earlier: str
     reason: str
+    but: tuple[str, str] = ("", "")
 
 
-def out_of_order(graph: Graph, orders: Iterable[Order]) -> Iterator[str]:
-    """A sentence for each pair that the definition makes in whatever order comes."""
+def out_of_order(definition: str, graph: Graph, orders: Iterable[Order]) -> Iterator[str]:
+    """A sentence for each pair that the definition makes in whatever order comes, unless it is known to."""
+    for part in [key for key in graph.waits_for if "#" in key]:
+        whole = part.split("#")[0]
+        if not graph.waits(part, whole):
+            yield f"{part} DependsOn: it must wait for {whole}, of which it is a part"
     for order in orders:
-        for later in matching(graph, order.later):
-            for earlier in matching(graph, order.earlier):
-                if not graph.waits(later, earlier):
+        for later, later_keys in matching(graph, order.later):
+            for earlier, earlier_keys in matching(graph, order.earlier):
+                waits = all(graph.waits(one, other) for one in later_keys for other in earlier_keys)
+                if waits and order.but[0] == definition:
+                    yield f"{later} waits for {earlier}: known.py says that it cannot: {order.but[1]}"
+                elif not waits and order.but[0] != definition:
                     yield f"{later} DependsOn: it must wait for {earlier}: {order.reason}"
 
 
-def matching(graph: Graph, pattern: str) -> list[str]:
-    """The resources that a pattern means, with the part that it names."""
-    whole, _, part = pattern.partition("#")
+def matching(graph: Graph, pattern: str) -> Iterator[tuple[str, list[str]]]:
+    """The resources, or properties of such, that a pattern means, each with the names by which it waits."""
+    whole, _, property_ = pattern.partition("#")
     start, _, end = whole.partition("*")
-    found = [
-        key for key in graph.resources if key.startswith(start) and key.endswith(end) and ("*" in whole or key == whole)
-    ]
-    return [f"{key}#{part}" if part else key for key in found if not part or part in graph.resources[key]]
+    for key, properties in graph.resources.items():
+        if key.startswith(start) and key.endswith(end) and ("*" in whole or key == whole):
+            if not property_:
+                yield key, [key]
+            elif property_ in properties:
+                yield f"{key}#{property_}", graph.parts(key, property_)

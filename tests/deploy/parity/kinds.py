@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-ACCOUNT, PARTITION, REGION, URL_SUFFIX = "123456789012", "aws", "us-east-1", "amazonaws.com"
+# What nobody would write by hand: a definition that names its own account, partition or region is found.
+ACCOUNT, PARTITION, REGION, URL_SUFFIX = "999999999999", "aws-cn", "cn-north-1", "amazonaws.com.cn"
 TOKEN = re.compile(r"tok(\d{4})([A-Za-z]+?)kot")
 
 Properties = dict[str, Any]
@@ -22,7 +23,11 @@ Properties = dict[str, Any]
 Rule = Callable[[Any], Properties]
 
 
-class UnknownKind(Exception):
+class ParityError(Exception):
+    """What makes a comparison impossible, in a sentence."""
+
+
+class UnknownKind(ParityError):
     """A type or an attribute that this table does not have."""
 
 
@@ -381,7 +386,8 @@ TERRAFORM: dict[str, TerraformType] = {
         {"arn": "Arn", "version": "newest"},
         {
             "filename": "Code/Package",
-            "source_code_hash": left_out("the package, of which Code tells"),
+            # By it alone does Terraform see that the package has changed.
+            "source_code_hash": "Code/Digest",
             # It makes what is a resource of its own in CloudFormation: `graph` adds it.
             "publish": "Publish",
             "environment": block("Environment"),

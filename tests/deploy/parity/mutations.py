@@ -14,9 +14,13 @@ from typing import Any, Iterator
 from . import bad_input, cloudformation, definitions, graph, inputs, known, plans
 from .configurations import CONFIGURATIONS
 from .graph import Graph
-from .kinds import UnknownKind
+from .kinds import ParityError
 
-INPUTS, BAD_INPUT, PRIORITIES = "inputs", "bad input", "priorities"
+INPUTS, BAD_INPUT, PRIORITIES, LIFECYCLES = "inputs", "bad input", "priorities", "lifecycles"
+
+
+class FaultError(ParityError):
+    """A fault that cannot be planted."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Mutation:
         shutil.copytree(root / self.definition, folder / self.definition, ignore=not_needed)
         text = (folder / self.file).read_text()
         if text.count(self.old) != 1:
-            raise ValueError(f"{self}: what it replaces is there {text.count(self.old)} times")
+            raise FaultError(f"{self}: what it replaces is there {text.count(self.old)} times")
         (folder / self.file).write_text(text.replace(self.old, self.new))
 
 
@@ -69,11 +73,13 @@ MUTATIONS = read((Path(__file__).parent / "faults.txt").read_text())
 
 @dataclass(frozen=True)
 class Project:
-    """What faults are compared with: the project's folder, a package, and the graphs of Terraform as it is."""
+    """What faults are compared with: the project's folder, a package, and the graphs of Terraform and of the others as
+    they are."""
 
     root: Path
     package: Path
     terraform: dict[str, Graph]
+    others: dict[tuple[str, str], Graph]
 
     def module(self, variant: str) -> plans.Module:
         return plans.Module.read(self.root / definitions.MODULES[variant])
@@ -109,31 +115,41 @@ def not_found(project: Project, folder: Path, faulty: dict[str, Graph | Exceptio
             else:
                 mutation.plant(project.root, place)
                 said = list(finders[mutation.definition](mutation, place, project))
-        except (cloudformation.TemplateError, graph.GraphError, plans.PlanError, UnknownKind) as error:
+        except ParityError as error:
             said = [str(error)]
         if not any(all(part in sentence for part in mutation.says) for sentence in said):
             heard = [sentence[:200] for sentence in said[:5]]
             yield f"not found: {mutation}: expected {mutation.says} of {mutation.shows}, and it says {heard}"
 
 
-def in_graph(definition: str, name: str, project: Project, other: Graph | Exception) -> list[str]:
+def in_graph(definition: str, name: str, project: Project, faulty: Graph | Exception) -> list[str]:
     """What the comparison of one configuration says."""
-    if isinstance(other, Exception):
-        raise other
-    differences = known.unexplained(definition, name, project.terraform[name], other)
-    return differences + list(graph.out_of_order(other, known.ORDERS))
+    if isinstance(faulty, Exception):
+        raise faulty
+    if definition == "Terraform":
+        pairs = [(other, faulty, found) for (other, of), found in project.others.items() if of == name]
+    else:
+        pairs = [(definition, project.terraform[name], faulty)]
+    differences = [sentence for other, *two in pairs for sentence in known.unexplained(other, name, *two)]
+    return differences + list(graph.out_of_order(definition, faulty, known.ORDERS))
 
 
 def in_terraform(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:
     """What is said of a fault in the variables."""
     modules = {variant: place / module for variant, module in definitions.MODULES.items()}
     if mutation.shows == BAD_INPUT:
-        table = [case for case in bad_input.cases() if case.about == mutation.says[-1]]
+        # Those of the input that it is about, or those between inputs: a plan takes its time.
+        table = [*bad_input.cases(), *bad_input.BEYOND_CLOUDFORMATION]
+        table = [case for case in table if case.variant == mutation.variant]
+        table = [case for case in table if case.about == mutation.says[-1]] or [case for case in table if not case.about]
         yield from bad_input.judged("Terraform", table, bad_input.by_terraform(modules, table, place / "plan"))
+    elif mutation.shows == LIFECYCLES:
+        yield from known.lifecycle_differences(mutation.variant, plans.Module.read(modules[mutation.variant]))
     else:
         module = plans.Module.read(modules[mutation.variant])
         kind, template = project.inputs_of_cdk(mutation.variant), project.template(mutation.variant)
         yield from inputs.input_differences(module, kind, template)
+        yield from inputs.output_differences(module, inputs.cloudformation_outputs(template), "CloudFormation")
 
 
 def in_cloudformation(mutation: Mutation, place: Path, project: Project) -> Iterator[str]:

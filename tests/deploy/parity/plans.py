@@ -25,10 +25,11 @@ from . import kinds
 SECONDS = 120
 # The oldest that the modules take: what it knows, newer ones know.
 PROVIDER_VERSION = "5.100.0"
+SECTIONS = {"terraform", "variable", "output", "locals", "data", "resource", "__comments__"}
 META = {"count", "for_each", "depends_on", "lifecycle", "provider", "dynamic", "__is_block__", "__comments__"}
 
 
-class PlanError(Exception):
+class PlanError(kinds.ParityError):
     """What Terraform refuses, or what this module does not know."""
 
 
@@ -67,6 +68,8 @@ class Module:
         module = cls(folder, {}, {}, {}, {}, {})
         for file in sorted(folder.glob("*.tf")):
             parsed = parse(file.read_text())
+            if surplus := set(parsed) - SECTIONS:
+                raise PlanError(f"{file.name}: unknown blocks {sorted(surplus)}")
             for block in parsed.get("variable", []):
                 module.variables |= block
             for block in parsed.get("output", []):
@@ -85,6 +88,16 @@ class Module:
         for address in self.data:
             if address.split(".")[0] not in kinds.DATA:
                 raise PlanError(f"teach kinds.py the data {address}")
+
+    @property
+    def lifecycles(self) -> dict[str, dict[str, Any]]:
+        """The lifecycle blocks, by the resources' addresses."""
+        bodies = self.resources | {f"data.{address}": body for address, body in self.data.items()}
+        return {
+            address: {key: value for block in body["lifecycle"] for key, value in block.items() if key not in META}
+            for address, body in bodies.items()
+            if "lifecycle" in body
+        }
 
     def token(self, address: str) -> str:
         return kinds.token(list(self.resources).index(address))
