@@ -622,6 +622,14 @@ def test_a_secret_is_given_by_its_whole_arn(name: str) -> None:
     assert cloudformation.refusals(TEMPLATES[name], {**needed, "SecretArns": part}) == [sentence]
 
 
+def test_a_release_is_a_short_word() -> None:
+    sentence = LAMBDA["Parameters"]["Release"]["ConstraintDescription"]
+    for release in ("", "a b", "a" * 65, "1\n", "(1)"):
+        assert cloudformation.refusals(LAMBDA, {**NEEDED, "Release": release}) == [sentence]
+    for release in ("1", "a" * 64, "2026-11-20_v1.0"):
+        assert cloudformation.refusals(LAMBDA, {**NEEDED, "Release": release}) == []
+
+
 def test_a_package_is_a_zip() -> None:
     for key in ("", ".zip", "bootstrap", "bootstrap.zip/", "zip"):
         assert cloudformation.refusals(LAMBDA, {**NEEDED, "PackageKey": key}) == [
