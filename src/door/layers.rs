@@ -6,7 +6,7 @@ use super::{
     Shared, Transport,
     access::{AccessLine, HttpLine},
     body::Held,
-    error,
+    error, origin,
 };
 use crate::{
     mcp::{Refusal, RpcError},
@@ -149,10 +149,10 @@ pub(super) async fn check_host(
     }
 }
 
-/// Refuses web pages of origins that are not allowed.
+/// Refuses web pages of origins that are not allowed, and takes from a preflight what no browser asks for.
 pub(super) async fn check_origin(
     State(shared): State<Shared>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response<Body> {
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
@@ -162,6 +162,7 @@ pub(super) async fn check_origin(
         (Some(_), Some(_)) => false,
     };
     if allowed {
+        origin::bound_preflight(request.headers_mut());
         return next.run(request).await;
     }
     let mut refused = error::refused(

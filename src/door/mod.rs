@@ -156,7 +156,6 @@ fn layered(routes: Router<Shared>, shared: Shared) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn(layers::end_in_time))
         .layer(origins.cors())
-        .layer(middleware::map_request(origin::bound_preflight))
         .layer(middleware::from_fn_with_state(
             shared.clone(),
             layers::check_origin,

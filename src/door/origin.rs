@@ -5,10 +5,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::Request,
-    http::{HeaderName, HeaderValue, Method, header},
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::config::{Host, Origin, ServerSection};
@@ -132,13 +129,12 @@ impl OriginPolicy {
 
 /// Takes from a request what no browser asks for: its answer, which names the same headers, must fit in what front doors
 /// carry, and hold nothing but names.
-pub(super) async fn bound_preflight(mut request: Request) -> Request {
+pub(super) fn bound_preflight(headers: &mut HeaderMap) {
     let name = header::ACCESS_CONTROL_REQUEST_HEADERS;
-    let mut asked = request.headers().get_all(&name).iter();
+    let mut asked = headers.get_all(&name).iter();
     if !asked.all(|value| is_list_of_names(value.as_bytes())) {
-        request.headers_mut().remove(name);
+        headers.remove(name);
     }
-    request
 }
 
 /// Whether this is a list of header names, and not a long one. RFC 9110, sections 5.6.1 and 5.6.2.
